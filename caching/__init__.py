@@ -1,0 +1,72 @@
+"""Cachebrush's engine: schedules of feature caching for diffusion transformers, run and measured.
+
+The names below are the public ones. Those that need torch are imported on first use, so that
+schedules, policies and predictions work, and the page opens, without it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from caching.errors import (
+    CachebrushError,
+    ModelError,
+    RequestError,
+    ScheduleError,
+    StochasticSamplerWarning,
+)
+from caching.predictors.reuse import Reuse
+from caching.schedule import Context, Schedule
+
+if TYPE_CHECKING:
+    from caching.engine.run import Request, Run, StepEvent, iter_sample, sample
+    from caching.formats.native import load_schedule
+    from caching.measure.cost import Cost, cost_of
+    from caching.measure.fidelity import Fidelity, fidelity
+    from caching.measure.trace import Trace
+    from caching.models import Model, load_model
+
+_LATE = {
+    "Cost": "caching.measure.cost",
+    "Fidelity": "caching.measure.fidelity",
+    "Model": "caching.models",
+    "Request": "caching.engine.run",
+    "Run": "caching.engine.run",
+    "StepEvent": "caching.engine.run",
+    "Trace": "caching.measure.trace",
+    "cost_of": "caching.measure.cost",
+    "fidelity": "caching.measure.fidelity",
+    "iter_sample": "caching.engine.run",
+    "load_model": "caching.models",
+    "load_schedule": "caching.formats.native",
+    "sample": "caching.engine.run",
+}
+
+__all__ = [
+    "CachebrushError",
+    "Context",
+    "Cost",
+    "Fidelity",
+    "Model",
+    "ModelError",
+    "Request",
+    "RequestError",
+    "Reuse",
+    "Run",
+    "Schedule",
+    "ScheduleError",
+    "StepEvent",
+    "StochasticSamplerWarning",
+    "Trace",
+    "cost_of",
+    "fidelity",
+    "iter_sample",
+    "load_model",
+    "load_schedule",
+    "sample",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'caching' has no attribute {name!r}")
+    return getattr(import_module(_LATE[name]), name)

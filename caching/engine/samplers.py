@@ -1,0 +1,177 @@
+"""Samplers: DiT's own respaced DDIM, and diffusers' schedulers behind the same three calls.
+
+A sampler is made fresh for every run, so nothing of one run can reach the next.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+)
+from torch import Tensor
+
+from caching.errors import RequestError, StochasticSamplerWarning
+
+MAX_STEPS = 1000
+
+
+class Sampler(Protocol):
+    """One solver of the denoising process, for a fixed number of steps S."""
+
+    @property
+    def timesteps(self) -> tuple[float, ...]:
+        """(S,) what the model is told, falling."""
+        ...
+
+    @property
+    def first_scale(self) -> float:
+        """Standard deviation of the noise a run starts from."""
+        ...
+
+    def model_input(self, x: Tensor, s: int) -> Tensor: ...
+
+    def step(self, output: Tensor, x: Tensor, s: int) -> tuple[Tensor, Tensor]:
+        """Model output and latents (N, C, h, w) at step `s` -> next latents, predicted clean ones."""
+        ...
+
+
+def _alphas(noise: Mapping[str, Any]) -> np.ndarray:
+    """Cumulative alphas (1000,) float64 of a scheduler config."""
+    scheduler = DDIMScheduler.from_config(dict(noise))
+    alphas: np.ndarray = scheduler.alphas_cumprod.double().numpy()
+    return alphas
+
+
+def clean_and_noise(kind: str, output: Tensor, x: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """Predicted clean latents and noise from a model output, for alpha-bar `alpha`.
+
+    epsilon (arXiv 2006.11239), v (arXiv 2202.00512, eq. in appendix D) or the clean latents.
+    """
+    a, b = alpha**0.5, (1 - alpha) ** 0.5
+    if kind == "epsilon":
+        return (x - b * output) / a, output
+    if kind == "v_prediction":
+        return a * x - b * output, b * x + a * output
+    if kind == "sample":
+        return output, (x - a * output) / b
+    raise RequestError(
+        f"prediction type {kind!r} is not known, expected epsilon, v_prediction or sample."
+    )
+
+
+@dataclass(frozen=True)
+class RespacedDDIM:
+    """DDIM with eta = 0 (arXiv 2010.02502, eq. 12) as DiT respaces it.
+
+    Timesteps `round(i * 999 / (S - 1))`, alphas taken at those timesteps, and 1 after the last.
+    diffusers' DDIMScheduler differs: its default spacing is 0, 20, … and with "linspace" its step
+    still assumes a distance of `1000 // S` (methods dossier 1.4), so the papers' tables need this one.
+    """
+
+    timesteps: tuple[float, ...]
+    alphas: tuple[float, ...]  # (S + 1,), alpha-bar at each step, then 1
+    kind: str
+    first_scale: float = 1.0
+
+    @classmethod
+    def make(cls, noise: Mapping[str, Any], steps: int) -> "RespacedDDIM":
+        table = _alphas(noise)
+        last = len(table) - 1
+        if steps == 1:
+            times = [last]
+        else:
+            times = [round(i * last / (steps - 1)) for i in range(steps)][::-1]
+        alphas = [float(table[t]) for t in times] + [1.0]
+        return cls(tuple(map(float, times)), tuple(alphas), noise.get("prediction_type", "epsilon"))
+
+    def model_input(self, x: Tensor, s: int) -> Tensor:
+        return x
+
+    def step(self, output: Tensor, x: Tensor, s: int) -> tuple[Tensor, Tensor]:
+        clean, noise = clean_and_noise(self.kind, output, x, self.alphas[s])
+        after = self.alphas[s + 1]
+        return after**0.5 * clean + (1 - after) ** 0.5 * noise, clean
+
+
+class DiffusersSampler:
+    """A diffusers scheduler as a Sampler; the scheduler object belongs to this run alone."""
+
+    def __init__(self, scheduler: Any, steps: int, device: torch.device, seed: int) -> None:
+        self.scheduler = copy.deepcopy(scheduler)
+        self.scheduler.set_timesteps(steps, device=device)
+        self.times = self.scheduler.timesteps
+        self.timesteps = tuple(float(t) for t in self.times)
+        self.first_scale = float(self.scheduler.init_noise_sigma)
+        self.generator = torch.Generator("cpu").manual_seed(seed)
+        self.kind = self.scheduler.config.prediction_type
+
+    def model_input(self, x: Tensor, s: int) -> Tensor:
+        scaled: Tensor = self.scheduler.scale_model_input(x, self.times[s])
+        return scaled
+
+    def step(self, output: Tensor, x: Tensor, s: int) -> tuple[Tensor, Tensor]:
+        extra = {"generator": self.generator} if isinstance(self.scheduler, DDPMScheduler) else {}
+        result = self.scheduler.step(output, self.times[s], x, **extra)
+        clean = getattr(result, "pred_original_sample", None)
+        if clean is None:
+            alpha = float(self.scheduler.alphas_cumprod[int(self.times[s])])
+            clean, _ = clean_and_noise(self.kind, output, x, alpha)
+        return result.prev_sample, clean
+
+
+@dataclass(frozen=True)
+class SamplerInfo:
+    label: str
+    make: Callable[[Mapping[str, Any]], Any] | None  # None: the respaced DDIM above
+    stochastic: bool = False
+
+
+def _diffusers(kind: Any, **extra: Any) -> Callable[[Mapping[str, Any]], Any]:
+    return lambda noise: kind.from_config(dict(noise), **extra)
+
+
+SAMPLERS: dict[str, SamplerInfo] = {
+    "ddim": SamplerInfo("DDIM, respaced as in DiT and the papers", None),
+    "ddim-diffusers": SamplerInfo("DDIM, diffusers' spacing", _diffusers(DDIMScheduler)),
+    "dpmsolver++": SamplerInfo("DPM-Solver++ 2M", _diffusers(DPMSolverMultistepScheduler)),
+    "euler": SamplerInfo("Euler", _diffusers(EulerDiscreteScheduler)),
+    "ddpm": SamplerInfo("DDPM (draws noise at every step)", _diffusers(DDPMScheduler), True),
+}
+
+
+def make_sampler(
+    name: str, noise: Mapping[str, Any], steps: int, *, device: torch.device, seed: int
+) -> Sampler:
+    """A fresh sampler by name.
+
+    Raises:
+        RequestError: unknown name or a step count outside 1 to 1,000.
+    Warns:
+        StochasticSamplerWarning: the sampler draws noise while it runs, so two runs are comparable
+            only because both draw it from the same seed.
+    """
+    if name not in SAMPLERS:
+        raise RequestError(f"sampler {name!r} is not known, expected one of: {', '.join(SAMPLERS)}.")
+    if not 1 <= steps <= MAX_STEPS:
+        raise RequestError(f"{steps} steps were asked for, expected 1 to {MAX_STEPS}.")
+    info = SAMPLERS[name]
+    if info.stochastic:
+        warnings.warn(
+            f"{name} draws noise at every step: caching errors are amplified and published schedules "
+            "were not made for it; prefer ddim to compare schedules.",
+            StochasticSamplerWarning,
+            stacklevel=3,
+        )
+    if info.make is None:
+        return RespacedDDIM.make(noise, steps)
+    config = {**noise, "variance_type": "fixed_small"} if name == "ddpm" else noise
+    return DiffusersSampler(info.make(config), steps, device, seed)

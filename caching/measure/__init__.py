@@ -1,0 +1,1 @@
+"""Measurements: what a run changed, cost, took, and how close it came to the full run."""

@@ -1,0 +1,66 @@
+"""How close a cached run came to the full run of the same seed. Closeness, not beauty."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
+
+from caching.engine.run import Run
+from caching.errors import RequestError
+
+
+@dataclass(frozen=True, eq=False)
+class Fidelity:
+    """Against the uncached run of the same request: PSNR, SSIM (torchmetrics), latent error."""
+
+    psnr_db: float  # infinite when the pictures are equal
+    ssim: float
+    latent_rel_l2: float
+    drift: np.ndarray  # float64 (S,), relative L2 of the predicted clean latents after each step
+
+
+def picture_fidelity(picture: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
+    """PSNR in dB and SSIM of two pictures uint8 (H, W, 3)."""
+    if picture.shape != reference.shape:
+        raise RequestError(
+            f"pictures of shape {picture.shape} and {reference.shape} were given; compare pictures of "
+            "one size."
+        )
+    if np.array_equal(picture, reference):
+        return math.inf, 1.0
+    a, b = (torch.from_numpy(x).permute(2, 0, 1)[None].float() for x in (picture, reference))
+    psnr = float(peak_signal_noise_ratio(a, b, data_range=255.0))
+    return psnr, float(structural_similarity_index_measure(a, b, data_range=255.0))
+
+
+def fidelity(run: Run, reference: Run) -> Fidelity:
+    """Compare `run` with `reference`, the full run of the same request.
+
+    Raises:
+        RequestError: model, label, seed, sampler, guidance or dtype differ, so that the comparison
+            would show something other than the schedule.
+    """
+    mine, other = run.request, reference.request
+    differ = [
+        name
+        for name in ("model", "config_hash", "labels", "seeds", "cfg_scale", "sampler", "dtype")
+        if getattr(mine, name) != getattr(other, name)
+    ]
+    if differ:
+        raise RequestError(
+            f"the two runs differ in {', '.join(differ)}; fidelity compares schedules, so everything "
+            "else must be equal."
+        )
+    psnr_db, ssim = picture_fidelity(run.image, reference.image)
+    gap = (run.latents - reference.latents).norm() / reference.latents.norm()
+    if mine.steps == other.steps:
+        flat, base = run.clean.flatten(1).double(), reference.clean.flatten(1).double()
+        drift = ((flat - base).norm(dim=1) / base.norm(dim=1)).numpy()
+    else:
+        drift = np.full(mine.steps, np.nan)
+    return Fidelity(psnr_db, ssim, float(gap), drift)

@@ -1,0 +1,146 @@
+"""Measured time: what one branch, one reused cell and one bare step take on this device."""
+
+import platform
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from caching.engine.executor import Executor
+from caching.engine.run import Run, noise_of, sample
+from caching.models.model import Model
+from caching.schedule import Schedule
+
+
+@dataclass(frozen=True, eq=False)
+class BranchTimes:
+    """Milliseconds of the parts of a step, medians over repetitions."""
+
+    fixed_ms: float  # embedding, final layer, guidance: a step whose branches take no time
+    compute_ms: np.ndarray  # float64 (L, R), computing a cell
+    reuse_ms: np.ndarray  # float64 (L, R), reusing it
+    source: str  # "measured on …"
+
+
+@cache
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words, with the number of threads on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"{_cpu_name()}, {threads} thread{'s' if threads != 1 else ''}"
+
+
+def setting(model: Model) -> str:
+    """Device and dtype, for the line that stands beside every measured time."""
+    return f"{device_name(model.device)}, {str(model.dtype).removeprefix('torch.')}"
+
+
+@torch.no_grad()
+def measure_branches(
+    model: Model, *, passes: int = 2, repeats: int = 7, budget_s: float = 3.0
+) -> BranchTimes:
+    """Time whole steps of four kinds, interleaved, and take the parts from their differences.
+
+    Kinds: everything computed, everything reused, and each branch alone. Whole steps are timed
+    because a branch on its own runs from a warmer cache than it does inside a step.
+    """
+    family, blocks = model.family, model.blocks
+    count = len(family.branches)
+    times = torch.tensor([900.0, 880.0], device=model.device)
+    labels = torch.tensor([0, family.classes][:passes], device=model.device)
+    given = family.condition(times, labels)
+    x = noise_of(model, [0]).to(model.device, model.dtype).expand(passes, -1, -1, -1)
+    reused = np.zeros((2, blocks, count), np.uint8)
+    reused[1] = 1
+    kinds = [reused]
+    for r in range(count):
+        alone = reused.copy()
+        alone[1, :, r] = 0
+        kinds.append(alone)
+    kinds.append(np.zeros_like(reused))
+    taken: list[list[float]] = [[] for _ in kinds]
+    stop = time.perf_counter() + budget_s
+    for turn in range(repeats + 1):
+        for which, actions in enumerate(kinds):
+            executor = Executor(family, Schedule(actions, branches=family.branches), given)
+            executor.step(x, 0)
+            if model.device.type == "cuda":
+                torch.cuda.synchronize(model.device)
+            began = time.perf_counter()
+            executor.step(x, 1)
+            if model.device.type == "cuda":
+                torch.cuda.synchronize(model.device)
+            if turn:  # the first turn warms up
+                taken[which].append((time.perf_counter() - began) * 1e3)
+        if turn and time.perf_counter() > stop:
+            break
+    none_ms, *alone_ms, full_ms = (float(np.median(t)) for t in taken)
+    branch_ms = np.array([max(0.0, t - none_ms) for t in alone_ms])
+    # Differences of two medians do not add up exactly; the full step is the figure that must hold.
+    branch_ms *= (full_ms - none_ms) / max(branch_ms.sum(), 1e-9)
+    begin = time.perf_counter()
+    cell = x.new_zeros(passes, family.tokens, family.width)
+    for block in range(blocks):
+        for r in range(count):
+            family.add(cell, cell, given, 1, block, r)
+    add_ms = min((time.perf_counter() - begin) * 1e3, none_ms) / (blocks * count)
+    reuse_ms = np.full((blocks, count), add_ms)
+    compute_ms = reuse_ms + branch_ms / blocks
+    return BranchTimes(
+        fixed_ms=max(0.0, none_ms - add_ms * blocks * count),
+        compute_ms=compute_ms,
+        reuse_ms=reuse_ms,
+        source=f"measured on {setting(model)}, median of {len(taken[0])}",
+    )
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Wall time of several schedules, run in turn; every repetition is kept."""
+
+    names: tuple[str, ...]
+    total_ms: tuple[tuple[float, ...], ...]  # per name, per repetition
+    setting: str
+
+    def median_ms(self, name: str) -> float:
+        return float(np.median(self.total_ms[self.names.index(name)]))
+
+    def speedup(self, name: str, over: str) -> float:
+        """Median of the ratios of runs that followed each other, which drift of the machine spares."""
+        mine = np.array(self.total_ms[self.names.index(name)])
+        other = np.array(self.total_ms[self.names.index(over)])
+        return float(np.median(other / mine))
+
+
+def time_runs(
+    model: Model,
+    schedules: dict[str, Schedule],
+    *,
+    label: int,
+    seed: int,
+    cfg_scale: float,
+    sampler: str,
+    repeats: int = 3,
+) -> Timing:
+    """Run every schedule `repeats` times in turn, without previews or traces, and time the steps."""
+    taken: dict[str, list[float]] = {name: [] for name in schedules}
+    for _ in range(repeats):
+        for name, schedule in schedules.items():
+            run: Run = sample(
+                model, schedule, label=label, seed=seed, cfg_scale=cfg_scale, sampler=sampler
+            )
+            taken[name].append(float(run.step_ms.sum()))
+    return Timing(tuple(schedules), tuple(tuple(t) for t in taken.values()), setting(model))

@@ -1,0 +1,7 @@
+"""Models as the engine sees them: a family adapter, an autoencoder, a noise schedule, class names."""
+
+from caching.models.family import Conditioning, Family
+from caching.models.loading import SHIPPED, load_model
+from caching.models.model import Model
+
+__all__ = ["SHIPPED", "Conditioning", "Family", "Model", "load_model"]

@@ -1,0 +1,128 @@
+"""A model ready to sample: transformer adapter, autoencoder, noise schedule and class names."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers import DiTTransformer2DModel
+from torch import Tensor
+
+from caching.errors import ModelError, RequestError
+from caching.models.dit import DiT
+from caching.models.family import Family
+
+DEFAULT_SCHEDULE: dict[str, Any] = {
+    "num_train_timesteps": 1000,
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "prediction_type": "epsilon",
+}
+ADAPTERS: dict[type[torch.nn.Module], Any] = {DiTTransformer2DModel: DiT}
+
+
+def _config_hash(family: Family) -> str:
+    text = json.dumps(family.config, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What `sample` runs. Make one with `load_model` or `Model.from_modules`."""
+
+    family: Family
+    vae: Any  # a diffusers autoencoder, or None: pictures are then the first three latent channels
+    noise: Mapping[str, Any]  # diffusers scheduler config: betas and what the model predicts
+    class_names: tuple[str, ...]  # index = label
+    name: str
+    config_hash: str  # first 16 hex digits of the sha256 of the transformer's config
+
+    @classmethod
+    def from_modules(
+        cls,
+        transformer: torch.nn.Module,
+        vae: Any = None,
+        *,
+        scheduler: Any = None,
+        class_names: Sequence[str] | None = None,
+        name: str = "modules in memory",
+    ) -> "Model":
+        """A model from diffusers modules already in memory.
+
+        Args:
+            transformer: a `DiTTransformer2DModel`; other families by an adapter in `ADAPTERS`.
+            vae: a diffusers autoencoder, or None when only latents matter.
+            scheduler: a diffusers scheduler or its config, for betas and prediction type; without it
+                DiT's own: 1,000 steps, linear betas, epsilon.
+            class_names: names of the labels the model was trained on.
+            name: shown to people and stored in schedules.
+
+        Raises:
+            ModelError: the transformer is of a family without an adapter.
+        """
+        for kind, adapter in ADAPTERS.items():
+            if isinstance(transformer, kind):
+                family: Family = adapter(transformer)
+                break
+        else:
+            known = ", ".join(k.__name__ for k in ADAPTERS)
+            raise ModelError(
+                f"a {type(transformer).__name__} was given, expected one of: {known}. "
+                "Load a class-conditional DiT, or write an adapter as caching/models/dit.py does."
+            )
+        config = getattr(scheduler, "config", scheduler)
+        noise = dict(DEFAULT_SCHEDULE if config is None else config)
+        names = tuple(class_names or (f"class {i}" for i in range(family.classes)))
+        if len(names) > family.classes:
+            raise ModelError(
+                f"{len(names)} class names were given, but the model has {family.classes} classes; "
+                "give at most as many names as classes."
+            )
+        return cls(family, vae, noise, names, name, _config_hash(family))
+
+    @property
+    def blocks(self) -> int:
+        return self.family.blocks
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        return self.family.branches
+
+    @property
+    def device(self) -> torch.device:
+        return self.family.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.family.dtype
+
+    def label_of(self, label: int | str) -> int:
+        """A label by number or by class name; RequestError says which are known."""
+        if isinstance(label, str):
+            if label in self.class_names:
+                return self.class_names.index(label)
+            known = ", ".join(self.class_names[:12]) + (" …" if len(self.class_names) > 12 else "")
+            raise RequestError(f"class {label!r} is not known, expected one of: {known}.")
+        if isinstance(label, bool) or not isinstance(label, int):
+            raise RequestError(f"label {label!r} is not a whole number or a class name.")
+        if not 0 <= label < len(self.class_names):
+            raise RequestError(
+                f"label {label} was given, expected 0 to {len(self.class_names) - 1} "
+                f"({self.class_names[0]} to {self.class_names[-1]})."
+            )
+        return label
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents (N, C, h, w) -> pictures uint8 (N, H, W, 3), on the CPU."""
+        if self.vae is None:
+            x = latents[:, :3].float() / 3
+        else:
+            scale = getattr(self.vae.config, "scaling_factor", 1.0)
+            shift = getattr(self.vae.config, "shift_factor", None) or 0.0
+            x = self.vae.decode(latents.to(self.vae.dtype) / scale + shift).sample.float()
+        x = (x / 2 + 0.5).clamp(0, 1) * 255
+        return x.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().contiguous()

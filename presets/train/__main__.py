@@ -1,0 +1,77 @@
+"""`python -m presets.train`: render, train autoencoder, classifier and DiT, export and evaluate.
+
+Every stage resumes from what is on disk in --work; `--stage evaluate` alone prints the bar.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+
+from presets.train import autoencoder, classifier, data, dit, evaluate, export
+
+SHIPPED_FOLDER = Path(__file__).resolve().parents[1] / "model"
+STAGES = ("all", "data", "autoencoder", "dit", "export", "evaluate")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m presets.train", description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("train-work"), help="checkpoints, data")
+    parser.add_argument("--out", type=Path, default=SHIPPED_FOLDER, help="where the model is written")
+    parser.add_argument("--stage", choices=STAGES, default="all", help="stop after this stage")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as torch chooses")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--autoencoder-steps", type=int, default=3200)
+    parser.add_argument("--classifier-steps", type=int, default=900)
+    parser.add_argument("--dit-steps", type=int, default=6000)
+    parser.add_argument("--compile", action="store_true", help="torch.compile the DiT")
+    parser.add_argument("--samples", type=int, default=1000, help="for the evaluation")
+    parser.add_argument("--guidance", type=float, default=2.0)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = _arguments()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    args.work.mkdir(parents=True, exist_ok=True)
+    done = args.stage
+    if done != "evaluate":
+        images, labels = data.training_set(args.work, processes=args.threads or 4)
+        if done == "data":
+            return
+        vae = autoencoder.train(
+            images, args.work, steps=args.autoencoder_steps, seed=args.seed, device=args.device
+        )
+        if done == "autoencoder":
+            return
+        latents = torch.cat([autoencoder.encode(vae, x) for x in (images, images.flip(-1))])
+        transformer = dit.train(
+            latents,
+            labels.repeat(2),
+            args.work,
+            steps=args.dit_steps,
+            seed=args.seed,
+            device=args.device,
+            compiled=args.compile,
+        )
+        if done == "dit":
+            return
+        judge = classifier.train(
+            images, labels, steps=args.classifier_steps, seed=args.seed, device=args.device
+        )
+        export.export(args.out, transformer.cpu(), vae.cpu(), judge.cpu())
+        if done == "export":
+            return
+    result = evaluate.evaluate(
+        args.out, samples=args.samples, steps=50, cfg_scale=args.guidance, batch=50
+    )
+    evaluate.write(result, args.out)
+    sys.stdout.write(evaluate.table(result) + "\n")
+    sys.stdout.write(f"weights {export.size_mib(args.out):.1f} MiB, bar 64 MiB\n")
+
+
+if __name__ == "__main__":
+    main()
