@@ -200,7 +200,7 @@ def _tables(values: Mapping[str, Any], change: np.ndarray) -> Tables:
 
 def load_result(folder: Path) -> Result:
     """Read what `save_result` wrote; arrays only, never pickles."""
-    text = json.load_schedule_file((folder / "result.json").read_text(encoding="utf-8"))
+    text = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     arrays = np.load(folder / "result.npz", allow_pickle=False)
     figures = {}
     for name, values in text["figures"].items():

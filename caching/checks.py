@@ -1,0 +1,94 @@
+"""The checks behind every schedule: counts, names, legends and the grid itself."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from caching.errors import ScheduleError
+from caching.predictors.base import Predictor
+
+MAX_STEPS = 1000
+MAX_BLOCKS = 256
+MAX_BRANCHES = 8
+MAX_LEGEND = 32
+
+_BRANCH = re.compile(r"[a-z][a-z0-9_]{0,31}")
+
+
+def check_count(name: str, value: object, most: int, least: int = 1) -> int:
+    """The integer `value` if it lies in least..most; raises ScheduleError otherwise."""
+    # bool is an int to Python, but True steps is a mistake.
+    integral = hasattr(value, "__index__") and not isinstance(value, bool)
+    if not integral or not least <= int(value) <= most:  # type: ignore[call-overload]
+        text = repr(value)
+        raise ScheduleError(
+            f"{name} is {text if len(text) <= 40 else text[:37] + '...'}: expected a whole number "
+            f"from {least} to {most}"
+        )
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def check_branches(branches: Any) -> tuple[str, ...]:
+    valid = isinstance(branches, tuple | list) and all(
+        isinstance(name, str) and _BRANCH.fullmatch(name) for name in branches
+    )
+    if not valid or not 1 <= len(branches) <= MAX_BRANCHES or len(set(branches)) < len(branches):
+        raise ScheduleError(
+            f"branches are {branches!r:.60}: expected 1 to {MAX_BRANCHES} different lower-case "
+            "names such as ('attn', 'mlp')"
+        )
+    return tuple(branches)
+
+
+def check_legend(legend: Any) -> tuple[Predictor, ...]:
+    valid = isinstance(legend, tuple | list) and all(isinstance(p, Predictor) for p in legend)
+    if not valid or len(legend) > MAX_LEGEND or len(set(legend)) < len(legend):
+        raise ScheduleError(
+            f"legend is {legend!r:.60}: expected at most {MAX_LEGEND} different predictors such "
+            "as (Reuse(),)"
+        )
+    return tuple(legend)
+
+
+def check_actions(
+    actions: ArrayLike, legend: tuple[Predictor, ...], branches: tuple[str, ...]
+) -> NDArray[np.uint8]:
+    """The actions as a read-only uint8 copy (S, L, R), after every check.
+
+    Raises:
+        ScheduleError: wrong dtype or shape, an action outside the legend, or step 0 not computed;
+            the message names the cell.
+    """
+    given = np.asarray(actions)
+    if given.dtype.kind not in "iu":
+        raise ScheduleError(
+            f"actions have dtype {given.dtype}: expected whole numbers, 0 = compute and k = "
+            "predictor k of the legend"
+        )
+    if given.ndim != 3 or given.shape[2] != len(branches):
+        raise ScheduleError(
+            f"actions have shape {given.shape}: expected (steps, blocks, {len(branches)}), the "
+            f"last for {', '.join(branches)}"
+        )
+    check_count("steps", given.shape[0], MAX_STEPS)
+    check_count("blocks", given.shape[1], MAX_BLOCKS)
+    wrong = (given < 0) | (given > len(legend))
+    if wrong.any():
+        step, block, branch = map(int, np.argwhere(wrong)[0])
+        raise ScheduleError(
+            f"block {block}, {branches[branch]}, step {step}: action "
+            f"{given[step, block, branch]} is not in the legend: expected 0 to {len(legend)}"
+        )
+    if given[0].any():
+        block, branch = map(int, np.argwhere(given[0])[0])
+        name = legend[int(given[0, block, branch]) - 1].name
+        raise ScheduleError(
+            f"block {block}, {branches[branch]}, step 0: {name} given, but nothing is stored "
+            "before step 0: expected compute in all cells of step 0; paint them as computed"
+        )
+    # An array on top of bytes cannot be made writable again, so a hash of it stays true.
+    return np.frombuffer(given.astype(np.uint8).tobytes(), np.uint8).reshape(given.shape)

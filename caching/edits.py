@@ -1,0 +1,171 @@
+"""Edits and questions on whole schedules: paint, resample, diff and age, as plain functions."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from caching.checks import MAX_STEPS, check_count
+from caching.context import Context
+from caching.errors import ScheduleError
+from caching.predictors import Predictor
+
+if TYPE_CHECKING:
+    from caching.schedule import Schedule
+
+Cell = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class ScheduleDiff:
+    """Where two schedules a and b differ; a cell is (step, block, branch).
+
+    Attributes:
+        only_a: cells that a computes and b does not.
+        only_b: cells that b computes and a does not.
+        other_predictor: cells neither computes, with different predictors.
+        both: number of cells both compute.
+        neither: number of cells neither computes, with the same predictor.
+    """
+
+    only_a: tuple[Cell, ...]
+    only_b: tuple[Cell, ...]
+    other_predictor: tuple[Cell, ...]
+    both: int
+    neither: int
+
+    @property
+    def changed(self) -> int:
+        """Number of cells that differ in any way."""
+        return len(self.only_a) + len(self.only_b) + len(self.other_predictor)
+
+
+def age(computed: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """Steps since each cell was last computed: bool (S, L, R) to int16 (S, L, R), 0 = computed."""
+    ages = np.zeros(computed.shape, np.int16)
+    for step in range(1, len(computed)):
+        ages[step] = np.where(computed[step], 0, ages[step - 1] + 1)
+    return ages
+
+
+def paint(
+    schedule: Schedule, cells: ArrayLike, action: int | Predictor, *, keep_first_step: bool = False
+) -> Schedule:
+    """A schedule with some cells set to one action.
+
+    Args:
+        schedule: the schedule to start from; its context is kept.
+        cells: bool (S, L, R), or whole numbers (n, 3) of step, block and branch.
+        action: 0 to compute, k for predictor k, or a predictor, added to the legend if new.
+        keep_first_step: leaves step 0 computed, so that a whole row can be painted.
+
+    Raises:
+        ScheduleError: a cell outside the grid, an unknown action, or step 0 not computed.
+    """
+    mask = _mask(cells, schedule.actions.shape, schedule.branches)
+    legend = schedule.legend
+    if isinstance(action, Predictor):
+        legend = legend if action in legend else (*legend, action)
+        number = legend.index(action) + 1
+    else:
+        number = check_count("action", action, len(legend), least=0)
+    if keep_first_step and number:
+        mask[0] = False
+    actions = np.where(mask, np.uint8(number), schedule.actions)
+    return dataclasses.replace(schedule, actions=actions, legend=legend)
+
+
+def resample(
+    schedule: Schedule, steps: int, *, timesteps: Sequence[float] | None = None
+) -> Schedule:
+    """A schedule carried over to another step count; no paper supports it, so it says so.
+
+    Every new step takes the row of the nearest old one: nearest in timestep when both sets of
+    timesteps are known, otherwise nearest as a fraction of the run; the earlier one on a tie.
+    Step 0 is computed. The new context notes the origin.
+
+    Args:
+        schedule: the schedule to start from.
+        steps: the new number of steps, 1..1000.
+        timesteps: (steps,) the new timesteps, falling, if known.
+
+    Raises:
+        ScheduleError: a step count out of range, or timesteps that do not match it.
+    """
+    steps = check_count("steps", steps, MAX_STEPS)
+    old = schedule.context or Context(schedule.steps)
+    given = None if timesteps is None else tuple(float(t) for t in timesteps)
+    if steps == schedule.steps and given in (None, old.timesteps):
+        return schedule
+    note = f"resampled from {schedule.steps} to {steps} steps, not judged at {steps}"
+    if old.note:
+        # The cut keeps a note that grew over many edits within the length a context allows.
+        note = f"{note}; {old.note}"[:300]
+    context = dataclasses.replace(old, steps=steps, timesteps=given, note=note)
+    if old.timesteps is not None and context.timesteps is not None:
+        source, target = np.array(old.timesteps), np.array(context.timesteps)
+    else:
+        source, target = np.linspace(0, 1, schedule.steps), np.linspace(0, 1, steps)
+    # Rounding keeps an exact tie a tie, so that argmin takes the earlier step.
+    nearest = np.abs(target[:, None] - source[None, :]).round(9).argmin(axis=1)
+    actions = schedule.actions[nearest]
+    actions[0] = 0
+    return dataclasses.replace(schedule, actions=actions, context=context)
+
+
+def diff(a: Schedule, b: Schedule) -> ScheduleDiff:
+    """Compares two schedules of one shape cell by cell, by predictor rather than by number."""
+    if a.actions.shape != b.actions.shape or a.branches != b.branches:
+        raise ScheduleError(
+            f"{a!r} and {b!r} cannot be compared: expected the same steps, blocks and branches; "
+            "use resample() to bring step counts together"
+        )
+    # Legends may list the same predictors in another order: number them in one common list.
+    common = tuple(dict.fromkeys((*a.legend, *b.legend)))
+    first, second = _renumbered(a, common), _renumbered(b, common)
+    return ScheduleDiff(
+        only_a=_cells((first == 0) & (second != 0)),
+        only_b=_cells((first != 0) & (second == 0)),
+        other_predictor=_cells((first != 0) & (second != 0) & (first != second)),
+        both=int(((first == 0) & (second == 0)).sum()),
+        neither=int(((first != 0) & (first == second)).sum()),
+    )
+
+
+def _renumbered(schedule: Schedule, common: tuple[Predictor, ...]) -> NDArray[np.uint8]:
+    table = np.array([0, *(common.index(p) + 1 for p in schedule.legend)], np.uint8)
+    return table[schedule.actions]
+
+
+def _cells(mask: NDArray[np.bool_]) -> tuple[Cell, ...]:
+    return tuple((int(s), int(l), int(r)) for s, l, r in np.argwhere(mask))  # noqa: E741
+
+
+def _mask(cells: ArrayLike, shape: tuple[int, ...], branches: tuple[str, ...]) -> NDArray[np.bool_]:
+    """Cells given as a mask or as indices, as a new bool mask (S, L, R)."""
+    given = np.asarray(cells)
+    if given.dtype == np.bool_ and given.shape == shape:
+        return given.copy()
+    mask = np.zeros(shape, bool)
+    if given.size == 0:
+        return mask
+    if given.ndim != 2 or given.shape[1] != 3 or given.dtype.kind not in "iu":
+        raise ScheduleError(
+            f"cells given as {given.dtype} {given.shape}: expected bool {shape}, or whole numbers "
+            "(n, 3) of step, block and branch"
+        )
+    outside = (given < 0) | (given >= np.array(shape))
+    if outside.any():
+        step, block, branch = map(int, given[np.argwhere(outside)[0, 0]])
+        name = branches[branch] if 0 <= branch < len(branches) else f"branch {branch}"
+        raise ScheduleError(
+            f"block {block}, {name}, step {step} is outside the grid: expected steps 0 to "
+            f"{shape[0] - 1}, blocks 0 to {shape[1] - 1}, branches 0 to {shape[2] - 1}"
+        )
+    mask[tuple(given.T)] = True
+    return mask

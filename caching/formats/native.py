@@ -1,0 +1,248 @@
+"""The native schedule file: versioned JSON, one row string per line, safe to open from strangers.
+
+    {
+      "format": "cachebrush-schedule",
+      "version": 1,
+      "step_order": "execution, step 0 is the noisiest",
+      "context": {
+        "steps": 4,
+        "sampler": "ddim"
+      },
+      "branches": ["attn", "mlp"],
+      "legend": {
+        "C": "compute",
+        "R": {"predictor": "reuse"}
+      },
+      "rows": {
+        "block 0 attn": "CRCR",
+        "block 0 mlp":  "CRRC"
+      }
+    }
+
+A context of null means that it is not known. A file may say `"step_order": "timestep ascending"`,
+which means that the last executed step stands first in every row and in the timesteps; it is
+turned round on reading and always written in execution order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from caching import predictors
+from caching.checks import MAX_LEGEND, MAX_STEPS, check_branches
+from caching.context import Context
+from caching.errors import ScheduleError
+from caching.formats import bounded
+from caching.formats.rows import decode, is_letter, ordered
+from caching.predictors import Predictor
+from caching.schedule import Schedule
+
+FORMAT = "cachebrush-schedule"
+VERSION = 1
+EXECUTION_ORDER = "execution, step 0 is the noisiest"
+ASCENDING_ORDER = "timestep ascending"
+
+_KEYS = ("format", "version", "step_order", "context", "branches", "legend", "rows")
+_CONTEXT_KEYS = tuple(field.name for field in dataclasses.fields(Context))
+
+
+class RunsSchedules(Protocol):
+    """The part of a model that decides whether a schedule fits it."""
+
+    @property
+    def blocks(self) -> int: ...
+    @property
+    def branches(self) -> tuple[str, ...]: ...
+    @property
+    def config_hash(self) -> str: ...
+
+
+def load_schedule_file(path_or_bytes: str | os.PathLike[str] | bytes) -> Schedule:
+    """The schedule in a native file, given as a path or as the bytes of one.
+
+    Raises:
+        ScheduleError: the file is too large, not JSON, of another format or version, or does not
+            hold a valid schedule; the message names the key, row or cell.
+    """
+    return from_json(bounded.read_json(path_or_bytes))
+
+
+def load_schedule(
+    path: str | os.PathLike[str], model: RunsSchedules, steps: int | None = None
+) -> Schedule:
+    """The schedule in a native file, for one model and step count.
+
+    Args:
+        path: a native schedule file.
+        model: what will run it; a schedule from a model of the same shape but another config is
+            read with a warning.
+        steps: the number of steps it will run with; None leaves that to the run.
+
+    Raises:
+        ScheduleError: not a valid file, or its schedule has other steps, blocks or branches.
+    """
+    schedule = load_schedule_file(path)
+    schedule.check_fits(steps=steps, blocks=model.blocks, branches=model.branches)
+    run = Context(schedule.steps, model_hash=model.config_hash)
+    for mismatch in schedule.mismatches(run):
+        warnings.warn(f"{str(path)!r}: {mismatch}", UserWarning, stacklevel=2)
+    return schedule
+
+
+def save_schedule_file(schedule: Schedule, path: str | os.PathLike[str]) -> None:
+    """Writes a schedule as a native file; a file of that name is replaced as a whole or not."""
+    target = Path(path)
+    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(dumps(schedule), encoding="utf-8", newline="\n")
+        os.replace(partial, target)
+    except OSError as error:
+        raise ScheduleError(
+            f"{str(target)!r} cannot be written ({error.strerror}): check the folder and its "
+            "permissions"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def dumps(schedule: Schedule) -> str:
+    """A schedule as the text of a native file; equal schedules give equal texts."""
+    value = to_json(schedule)
+    parts = [f'  "{key}": {_lines(value[key])}' for key in _KEYS]
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def to_json(schedule: Schedule) -> dict[str, Any]:
+    """A schedule as a JSON object of plain Python values."""
+    context = None
+    if schedule.context is not None:
+        fields = dataclasses.asdict(schedule.context)
+        context = {key: value for key, value in fields.items() if value is not None}
+        if schedule.context.timesteps is not None:
+            context["timesteps"] = [_shortest(t) for t in schedule.context.timesteps]
+    legend: dict[str, Any] = {schedule.letters[0]: "compute"}
+    for letter, predictor in zip(schedule.letters[1:], schedule.legend, strict=True):
+        legend[letter] = predictors.to_json(predictor)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "step_order": EXECUTION_ORDER,
+        "context": context,
+        "branches": list(schedule.branches),
+        "legend": legend,
+        "rows": schedule.rows(),
+    }
+
+
+def from_json(value: object) -> Schedule:
+    """The schedule a JSON object describes; raises ScheduleError for anything else."""
+    if not isinstance(value, Mapping) or value.get("format") != FORMAT:
+        raise ScheduleError(
+            f'not a Cachebrush schedule: expected a JSON object with "format": "{FORMAT}"'
+        )
+    version = value.get("version")
+    if version != VERSION or isinstance(version, bool):
+        raise ScheduleError(
+            f"format version {version!r:.40} is unknown: expected {VERSION}; a newer file needs a "
+            "newer Cachebrush"
+        )
+    _check_keys("the file", value, required=_KEYS, optional=())
+    order = value["step_order"]
+    if order not in (EXECUTION_ORDER, ASCENDING_ORDER):
+        raise ScheduleError(
+            f'step_order is {order!r:.60}: expected "{EXECUTION_ORDER}" or "{ASCENDING_ORDER}"'
+        )
+    ascending = order == ASCENDING_ORDER
+    context = _context(value["context"], ascending=ascending)
+    branches = check_branches(value["branches"])
+    letters, legend = _legend(value["legend"])
+    named = value["rows"]
+    if not isinstance(named, dict):
+        raise ScheduleError('rows must be an object such as {"block 0 attn": "CRCR"}')
+    rows = ordered(named, branches)
+    if context is not None and isinstance(rows[0], str) and len(rows[0]) != context.steps:
+        raise ScheduleError(
+            f"the rows have {len(rows[0])} steps and the context says {context.steps}: expected "
+            "the same"
+        )
+    if ascending:
+        # Turned round first, so that errors name the step in execution order.
+        rows = [row[::-1] if isinstance(row, str) else row for row in rows]
+    return Schedule(decode(rows, letters, branches), legend, branches, context)
+
+
+def _context(value: object, *, ascending: bool) -> Context | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ScheduleError('context must be an object such as {"steps": 50}, or null')
+    _check_keys("context", value, required=("steps",), optional=_CONTEXT_KEYS)
+    fields = dict(value)
+    timesteps = fields.get("timesteps")
+    if timesteps is not None:
+        if not isinstance(timesteps, list) or len(timesteps) > MAX_STEPS:
+            raise ScheduleError("context.timesteps must be a list with one number per step")
+        fields["timesteps"] = tuple(reversed(timesteps)) if ascending else tuple(timesteps)
+    return Context(**fields)
+
+
+def _legend(value: object) -> tuple[str, tuple[Predictor, ...]]:
+    """The letters of the file, compute first, and the predictors of the other letters."""
+    if not isinstance(value, dict) or not 1 <= len(value) <= MAX_LEGEND + 1:
+        raise ScheduleError(
+            'legend must be an object such as {"C": "compute", "R": {"predictor": "reuse"}}, with '
+            f"at most {MAX_LEGEND} predictors"
+        )
+    compute, others, legend = "", "", []
+    for letter, meaning in value.items():
+        if not is_letter(letter):
+            raise ScheduleError(
+                f"legend letter {letter[:20]!r} given: expected one ASCII letter or digit"
+            )
+        if meaning == "compute":
+            compute += letter
+        else:
+            others += letter
+            legend.append(predictors.from_json(meaning))
+    if len(compute) != 1:
+        raise ScheduleError(
+            f'{len(compute)} letters of the legend mean "compute": expected exactly one'
+        )
+    return compute + others, tuple(legend)
+
+
+def _check_keys(
+    where: str, value: Mapping[str, Any], *, required: tuple[str, ...], optional: tuple[str, ...]
+) -> None:
+    missing = [key for key in required if key not in value]
+    unknown = [str(key)[:40] for key in value if key not in (*required, *optional)]
+    if missing:
+        raise ScheduleError(f"{where} has no {missing[0]!r}: add it")
+    if unknown:
+        raise ScheduleError(
+            f"{where} has the unknown key {unknown[0]!r}: expected "
+            f"{', '.join(dict.fromkeys((*required, *optional)))}"
+        )
+
+
+def _lines(value: Any) -> str:
+    """JSON with one entry per line for objects, the values of which stand under each other."""
+    if not isinstance(value, dict) or not value:
+        return json.dumps(value, ensure_ascii=False)
+    keys = [json.dumps(key, ensure_ascii=False) + ":" for key in value]
+    # Padding lines up row strings, the point of which is to be compared; elsewhere it is noise.
+    rows = all(isinstance(item, str) for item in value.values())
+    width = max(map(len, keys)) if rows else 0
+    items = (json.dumps(item, ensure_ascii=False) for item in value.values())
+    lines = [f"    {key:<{width}} {item}" for key, item in zip(keys, items, strict=True)]
+    return "{\n" + ",\n".join(lines) + "\n  }"
+
+
+def _shortest(value: float) -> int | float:
+    return int(value) if value.is_integer() else value

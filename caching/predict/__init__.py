@@ -1,0 +1,1 @@
+"""Prediction: what a schedule will cost and how far it will drift, before any run."""

@@ -1,0 +1,224 @@
+"""The first prediction: work, speed-up and drift of a schedule, as sums over plain tables.
+
+The page computes the same sums from the same tables while a stroke is being drawn, so the formula
+stays small enough to stand in two languages. With age[s, l, r] = steps since the last compute:
+
+    work    = (S fixed_macs + sum over computed of compute_macs) / (all of it computed)
+    ms      = S fixed_ms + sum over cells of (compute_ms if computed else reuse_ms)
+    speedup = ms of the full schedule / ms
+    drift   = sum over reused of change[s, l, r, min(age, K) - 1] * max(1, age / K) / (S L R)
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from caching.checks import MAX_STEPS, check_count
+from caching.errors import ScheduleError
+from caching.schedule import Schedule
+
+_MAX_EXACT = 2**53 // 1000  # S times this is still exact in a browser's numbers
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """What a prediction sums over; all arrays are read-only copies.
+
+    Attributes:
+        fixed_ms: milliseconds of a step outside all branches.
+        compute_ms: (L, R) milliseconds of a computed branch.
+        reuse_ms: (L, R) milliseconds of a reused branch.
+        fixed_macs: MACs of a step outside all branches.
+        compute_macs: int64 (L, R) MACs of a computed branch.
+        change: float16 (S, L, R, K) relative L1 change of the branch output at lags 1..K. Given
+            in any float type; NaN where s < lag becomes 0. Half precision, because that is what
+            the page receives, and both must add the same numbers.
+        source: where the numbers are from, for a reader.
+
+    Raises:
+        ScheduleError: shapes that do not agree, or numbers that are negative or not finite.
+    """
+
+    fixed_ms: float
+    compute_ms: NDArray[np.float64]
+    reuse_ms: NDArray[np.float64]
+    fixed_macs: int
+    compute_macs: NDArray[np.int64]
+    change: NDArray[np.float16]
+    source: str
+
+    def __post_init__(self) -> None:
+        change = _checked_change(self.change)
+        shape = change.shape[1:3]
+        values = {
+            "fixed_ms": float(_checked("fixed_ms", self.fixed_ms, ())),
+            "compute_ms": _checked("compute_ms", self.compute_ms, shape),
+            "reuse_ms": _checked("reuse_ms", self.reuse_ms, shape),
+            "fixed_macs": int(_checked("fixed_macs", self.fixed_macs, (), whole=True)),
+            "compute_macs": _checked("compute_macs", self.compute_macs, shape, whole=True),
+            "change": change,
+        }
+        for name, value in values.items():
+            if isinstance(value, np.ndarray):
+                value.setflags(write=False)
+            object.__setattr__(self, name, value)
+        if not self.full_step_ms > 0 or not self.full_step_macs > 0:
+            raise ScheduleError(
+                f"a full step costs {self.full_step_ms} ms and {self.full_step_macs} MACs: "
+                "expected more than 0 of both; measure the model first"
+            )
+        if not isinstance(self.source, str) or not self.source:
+            raise ScheduleError("source is empty: expected where the numbers are from")
+
+    @property
+    def full_step_ms(self) -> float:
+        """Milliseconds of a step with every branch computed."""
+        return self.fixed_ms + float(self.compute_ms.sum())
+
+    @property
+    def full_step_macs(self) -> int:
+        """MACs of a step with every branch computed."""
+        return self.fixed_macs + int(self.compute_macs.sum())
+
+    def resample(self, steps: int) -> Tables:
+        """The tables carried over to another step count, and marked so in `source`.
+
+        A lag of k among the new steps spans k (S - 1) / (steps - 1) of the old ones: changes are
+        interpolated between the measured lags, from 0 at lag 0, and grow in proportion beyond lag
+        K, as the drift sum lets them. Costs per step stay as they are.
+        """
+        steps = check_count("steps", steps, MAX_STEPS)
+        old_steps, _, _, lags = self.change.shape
+        if steps == old_steps:
+            return self
+        ratio = (old_steps - 1) / max(1, steps - 1)
+        change = np.zeros((steps, *self.change.shape[1:]))
+        for step in range(1, steps if old_steps > 1 else 1):
+            # Step 0 has nothing before it to compare with: the nearest row that has is row 1.
+            old = min(old_steps - 1, max(1, int(step * ratio + 0.5)))
+            row = self.change[old].astype(np.float64)  # (L, R, K)
+            known = min(old, lags)
+            # Lags that reach before step 0 were never measured and are left out.
+            row = np.concatenate([np.zeros((*row.shape[:2], 1)), row[..., :known]], axis=2)
+            for lag in range(1, min(step, lags) + 1):
+                span = lag * ratio
+                low = min(int(span), known - 1)
+                part = min(span, known) - low
+                value = row[..., low] * (1 - part) + row[..., low + 1] * part
+                change[step, ..., lag - 1] = value * max(1.0, span / known)
+        change = np.minimum(change, np.finfo(np.float16).max)
+        source = f"{self.source}; carried over from {old_steps} steps"
+        return dataclasses.replace(self, change=change, source=source)
+
+    def to_json(self) -> dict[str, Any]:
+        """The tables as plain JSON values for the page.
+
+        (L, R) tables are flat lists, row = l * R + r. `change` holds `k` = K and `data`, base64 of
+        little-endian float16 (S, L, R, K) in C order.
+        """
+        packed = np.ascontiguousarray(self.change, "<f2").tobytes()
+        return {
+            "fixed_ms": self.fixed_ms,
+            "compute_ms": self.compute_ms.reshape(-1).tolist(),
+            "reuse_ms": self.reuse_ms.reshape(-1).tolist(),
+            "fixed_macs": self.fixed_macs,
+            "compute_macs": self.compute_macs.reshape(-1).tolist(),
+            "change": {
+                "k": int(self.change.shape[3]),
+                "data": base64.b64encode(packed).decode("ascii"),
+            },
+            "source": self.source,
+        }
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the tables say about one schedule.
+
+    Attributes:
+        work: share of the MACs of a full run, 0..1.
+        speedup: time of a full run over the time of this one.
+        drift: predicted drift (proxy), 0 for a full schedule.
+        ms: milliseconds of the whole run.
+    """
+
+    work: float
+    speedup: float
+    drift: float
+    ms: float
+
+
+def predict(schedule: Schedule, tables: Tables) -> Prediction:
+    """Predicts work, speed-up, drift and time of a schedule.
+
+    Raises:
+        ScheduleError: the tables were measured for other steps, blocks or branches.
+    """
+    steps, blocks, width, lags = tables.change.shape
+    schedule.check_fits(steps=steps, blocks=blocks)
+    if width != len(schedule.branches):
+        raise ScheduleError(
+            f"the schedule has {len(schedule.branches)} branches and the tables {width}: expected "
+            "the same; measure the model the schedule is for"
+        )
+    computed = schedule.computed
+    macs = steps * tables.fixed_macs + int((computed * tables.compute_macs).sum())
+    cell_ms = np.where(computed, tables.compute_ms, tables.reuse_ms)
+    ms = steps * tables.fixed_ms + float(cell_ms.sum())
+    age = schedule.age().astype(np.int64)
+    # Computed cells have age 0: index 0 is read for them and then multiplied away.
+    lag = np.clip(age, 1, lags) - 1
+    change = np.take_along_axis(tables.change, lag[..., None], axis=3)[..., 0]
+    drift = change.astype(np.float64) * np.maximum(1.0, age / lags) * ~computed
+    return Prediction(
+        work=macs / (steps * tables.full_step_macs),
+        speedup=steps * tables.full_step_ms / ms,
+        drift=float(drift.sum()) / computed.size,
+        ms=ms,
+    )
+
+
+def _checked(
+    name: str, value: ArrayLike, shape: Sequence[int], *, whole: bool = False
+) -> NDArray[Any]:
+    """A non-negative finite array of the given shape, as float64 or int64."""
+    given = np.asarray(value)
+    if given.dtype.kind not in ("iu" if whole else "iuf") or given.shape != tuple(shape):
+        kind = "whole numbers" if whole else "numbers"
+        raise ScheduleError(
+            f"{name} is {given.dtype} {given.shape}: expected {kind} {tuple(shape)}, blocks by "
+            "branches"
+        )
+    top = _MAX_EXACT if whole else math.inf
+    if not ((given >= 0) & (given < top)).all():
+        raise ScheduleError(f"{name} holds a negative, infinite or too large number: measure again")
+    return given.astype(np.int64 if whole else np.float64)
+
+
+def _checked_change(value: ArrayLike) -> NDArray[np.float16]:
+    given = np.asarray(value)
+    if given.ndim != 4 or given.dtype.kind != "f" or 0 in given.shape:
+        raise ScheduleError(
+            f"change is {given.dtype} {given.shape}: expected floats (steps, blocks, branches, "
+            "lags)"
+        )
+    steps, lags = given.shape[0], given.shape[3]
+    before = np.arange(steps)[:, None] < np.arange(1, lags + 1)
+    change = np.where(before[:, None, None, :] & np.isnan(given), 0.0, given)
+    if not ((change >= 0) & (change <= np.finfo(np.float16).max)).all():
+        step, block, branch, lag = map(
+            int, np.argwhere(~((change >= 0) & (change <= np.finfo(np.float16).max)))[0]
+        )
+        raise ScheduleError(
+            f"block {block}, branch {branch}, step {step}: the change at lag {lag + 1} is "
+            f"{change[step, block, branch, lag]}: expected 0 to 65504; measure the trace again"
+        )
+    return change.astype(np.float16)

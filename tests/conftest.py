@@ -1,0 +1,25 @@
+"""Test setup shared by all: reproducible property tests that never depend on the clock."""
+
+import os
+
+# Set before torch is first imported: other processes share the machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile(
+    "cachebrush", max_examples=30, deadline=None, database=None, derandomize=True
+)
+settings.load_profile("cachebrush")
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """The folder of schedules others have published, which is never part of the repository."""
+    folder = Path(__file__).parents[2] / "shared" / "published"
+    if not folder.is_dir():
+        pytest.skip("published schedules are not on this machine")
+    return folder
