@@ -28,12 +28,18 @@ def kept_cells(actions: np.ndarray) -> np.ndarray:
     return kept
 
 
-def live_cells(actions: np.ndarray) -> np.ndarray:
-    """How many cached outputs exist after each step, int (S,)."""
-    live = np.zeros(actions.shape, bool)
-    live[:-1] = actions[1:] != 0  # someone still needs what the cell holds now
-    counts: np.ndarray = live.reshape(len(live), -1).sum(-1)
-    return counts
+def peak_cells(actions: np.ndarray) -> int:
+    """The largest number of outputs that a run of uint8 (S, L, R) holds at once.
+
+    Taken after every cell, not after every step: a step stores new outputs in its first blocks
+    while the last blocks still hold what they are about to use for the last time.
+    """
+    cells = actions.reshape(len(actions), -1)  # (S, L R) in the order of execution
+    after = np.zeros(cells.shape, np.int64)
+    after[:-1] = cells[1:] != 0  # someone still needs what the cell holds when step s is over
+    before = np.concatenate([np.zeros_like(after[:1]), after[:-1]])
+    held = before.sum(-1, keepdims=True) + (after - before).cumsum(-1)
+    return int(held.max())
 
 
 class Executor:

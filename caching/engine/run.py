@@ -1,6 +1,7 @@
 """Sample a picture under a schedule: an iterator of step events that ends in a Run."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,33 +10,29 @@ import torch
 from torch import Tensor
 
 from caching.engine.executor import Executor, Stopped
+from caching.engine.request import MAX_STEPS, Request, context_of, noise_of, prepare, whole
 from caching.engine.samplers import Sampler, make_sampler
 from caching.errors import RequestError
 from caching.measure.cost import Cost, cost_of
 from caching.measure.trace import Recorder, Trace
 from caching.models.model import Model
-from caching.schedule import Context, Schedule
+from caching.schedule import Schedule
 
-MAX_GUIDANCE = 100.0
+__all__ = [
+    "Request",
+    "Run",
+    "StepEvent",
+    "context_of",
+    "iter_sample",
+    "noise_of",
+    "now",
+    "prepare",
+    "sample",
+]
 
 
-@dataclass(frozen=True)
-class Request:
-    """Everything that decides a picture apart from the schedule."""
-
-    model: str
-    config_hash: str
-    labels: tuple[int, ...]
-    seeds: tuple[int, ...] | None  # None: latents were given
-    steps: int
-    cfg_scale: float
-    sampler: str
-    dtype: str
-
-    @property
-    def passes(self) -> int:
-        """Guidance passes per step: conditional and null in one doubled batch, or one alone."""
-        return 2 if self.cfg_scale > 1 else 1
+# A trace holds this many outputs of every branch at most.
+MAX_LAGS = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,100 +70,11 @@ class Run:
         return first
 
 
-def _labels(model: Model, label: int | str | Sequence[int | str]) -> tuple[int, ...]:
-    many = [label] if isinstance(label, int | str) else list(label)
-    if not many:
-        raise RequestError("no label was given, expected a class number, a name, or several.")
-    return tuple(model.label_of(one) for one in many)
-
-
-def _seeds(seed: int | Sequence[int], count: int) -> tuple[int, ...]:
-    seeds = [seed + i for i in range(count)] if isinstance(seed, int) else list(seed)
-    if len(seeds) != count:
-        raise RequestError(f"{len(seeds)} seeds were given for {count} labels; give one for each.")
-    for one in seeds:
-        if isinstance(one, bool) or not isinstance(one, int) or not 0 <= one < 2**63:
-            raise RequestError(f"seed {one!r} is not a whole number from 0 to 2^63 - 1.")
-    return tuple(seeds)
-
-
-def noise_of(model: Model, seeds: Sequence[int]) -> Tensor:
-    """Starting noise (N, C, h, w), one generator per picture, the same on every device."""
-    shape = model.family.latent_shape
-    return torch.stack(
-        [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
-    )
-
-
-def _start(model: Model, latents: Tensor | np.ndarray, count: int) -> Tensor:
-    given = torch.as_tensor(latents)
-    expected = (count, *model.family.latent_shape)
-    if tuple(given.shape) != expected:
-        raise RequestError(f"latents of shape {tuple(given.shape)} were given, expected {expected}.")
-    if not given.is_floating_point() or not bool(given.isfinite().all()):
-        raise RequestError("latents hold NaN, infinity or whole numbers, expected finite floats.")
-    return given
-
-
-def _now(device: torch.device) -> float:
+def now(device: torch.device) -> float:
+    """Seconds on a steady clock, after everything queued on `device` is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-
-def prepare(
-    model: Model,
-    schedule: Schedule | None,
-    *,
-    label: int | str | Sequence[int | str],
-    seed: int | Sequence[int] = 0,
-    latents: Tensor | np.ndarray | None = None,
-    steps: int | None = None,
-    cfg_scale: float = 4.0,
-    sampler: str = "ddim",
-) -> tuple[Request, Schedule, Tensor]:
-    """Validate what was asked for -> request, schedule, starting noise (N, C, h, w).
-
-    Raises:
-        RequestError: label, seed, latents, steps, guidance or sampler out of range.
-        ScheduleError: the schedule is for another step count or model shape.
-    """
-    labels = _labels(model, label)
-    if steps is None:
-        steps = len(schedule.actions) if schedule is not None else 20
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 1 <= steps <= 1000:
-        raise RequestError(f"{steps!r} steps were asked for, expected a whole number, 1 to 1000.")
-    if not np.isfinite(cfg_scale) or not 0 <= cfg_scale <= MAX_GUIDANCE:
-        raise RequestError(f"guidance {cfg_scale!r} was given, expected 0 to {MAX_GUIDANCE:g}.")
-    if schedule is None:
-        schedule = Schedule.full(steps, model.blocks, branches=model.branches)
-    schedule.check_fits(steps=steps, blocks=model.blocks, branches=model.branches)
-    seeds = None if latents is not None else _seeds(seed, len(labels))
-    start = noise_of(model, seeds) if seeds is not None else _start(model, latents, len(labels))
-    request = Request(
-        model=model.name,
-        config_hash=model.config_hash,
-        labels=labels,
-        seeds=seeds,
-        steps=steps,
-        cfg_scale=float(cfg_scale),
-        sampler=sampler,
-        dtype=str(model.dtype).removeprefix("torch."),
-    )
-    return request, schedule, start
-
-
-def context_of(request: Request, timesteps: tuple[float, ...]) -> Context:
-    """The context a schedule that ran under `request` should carry into a file."""
-    return Context(
-        steps=request.steps,
-        sampler=request.sampler,
-        timesteps=timesteps,
-        model_id=request.model,
-        model_hash=request.config_hash,
-        guidance="doubled batch" if request.passes == 2 else "none",
-        dtype=request.dtype,
-    )
 
 
 def _guided(output: Tensor, request: Request, channels: int, *, learned_sigma: bool) -> Tensor:
@@ -197,7 +105,7 @@ def iter_sample(
     preview_every: int = 0,
     stopped: Callable[[], bool] | None = None,
 ) -> Iterator[StepEvent | Run]:
-    """Sample under `schedule` (None: compute everything); yields a StepEvent per step, then the Run.
+    """Sample under `schedule` (None: all computed); yields a StepEvent per step, then the Run.
 
     Args:
         label: class number or name, or several for a batch of N pictures.
@@ -226,10 +134,14 @@ def iter_sample(
         cfg_scale=cfg_scale,
         sampler=sampler,
     )
+    lags = whole("lags", lags, 0, MAX_LAGS)
+    preview_every = whole("preview_every", preview_every, 0, MAX_STEPS)
+    if not trace_mib > 0:
+        raise RequestError(f"trace memory of {trace_mib!r} MiB was given, expected more than 0.")
     if lags and schedule.actions.any():
         raise RequestError(
-            f"a trace over {lags} lags was asked for with a schedule that reuses cells; a trace says "
-            "how computed outputs change, so record it from a full run (schedule=None)."
+            f"a trace over {lags} lags was asked for with a schedule that reuses cells; a trace "
+            "says how computed outputs change, so record it from a full run (schedule=None)."
         )
     solver = make_sampler(
         sampler,
@@ -268,7 +180,7 @@ def _steps(
         )
     executed, step_ms, cleans = [], [], []
     for s in range(request.steps):
-        began = _now(device)
+        began = now(device)
         try:
             scaled = solver.model_input(x, s).to(dtype)
             output, done = executor.step(
@@ -279,11 +191,9 @@ def _steps(
             )
         except Stopped:
             return
-        guided = _guided(
-            output.float(), request, x.shape[1], learned_sigma=family.learned_sigma
-        )
+        guided = _guided(output.float(), request, x.shape[1], learned_sigma=family.learned_sigma)
         x, clean = solver.step(guided, x, s)
-        step_ms.append((_now(device) - began) * 1e3)
+        step_ms.append((now(device) - began) * 1e3)
         executed.append(done)
         cleans.append(clean[0].cpu())
         if recorder:
@@ -291,9 +201,7 @@ def _steps(
         shown = None
         if preview_every and (s % preview_every == 0 or s + 1 == request.steps):
             shown = model.decode(clean[:1])[0].numpy()
-        yield StepEvent(
-            s, request.steps, solver.timesteps[s], done, step_ms[-1], cleans[-1], shown
-        )
+        yield StepEvent(s, request.steps, solver.timesteps[s], done, step_ms[-1], cleans[-1], shown)
     yield Run(
         request=request,
         schedule=schedule,
@@ -321,8 +229,7 @@ def sample(
     lags: int = 0,
 ) -> Run:
     """Sample under `schedule` and return the Run; arguments and errors as `iter_sample`."""
-    result = None
-    for result in iter_sample(
+    events = iter_sample(
         model,
         schedule,
         label=label,
@@ -332,7 +239,7 @@ def sample(
         cfg_scale=cfg_scale,
         sampler=sampler,
         lags=lags,
-    ):
-        pass
+    )
+    (result,) = deque(events, maxlen=1)
     assert isinstance(result, Run)
     return result

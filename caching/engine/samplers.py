@@ -40,7 +40,7 @@ class Sampler(Protocol):
     def model_input(self, x: Tensor, s: int) -> Tensor: ...
 
     def step(self, output: Tensor, x: Tensor, s: int) -> tuple[Tensor, Tensor]:
-        """Model output and latents (N, C, h, w) at step `s` -> next latents, predicted clean ones."""
+        """Model output and latents (N, C, h, w) at step `s` -> next latents, clean ones."""
         ...
 
 
@@ -74,7 +74,7 @@ class RespacedDDIM:
 
     Timesteps `round(i * 999 / (S - 1))`, alphas taken at those timesteps, and 1 after the last.
     diffusers' DDIMScheduler differs: its default spacing is 0, 20, … and with "linspace" its step
-    still assumes a distance of `1000 // S` (methods dossier 1.4), so the papers' tables need this one.
+    still assumes a distance of `1000 // S`, so the papers' tables need this one.
     """
 
     timesteps: tuple[float, ...]
@@ -159,15 +159,19 @@ def make_sampler(
         StochasticSamplerWarning: the sampler draws noise while it runs, so two runs are comparable
             only because both draw it from the same seed.
     """
-    if name not in SAMPLERS:
-        raise RequestError(f"sampler {name!r} is not known, expected one of: {', '.join(SAMPLERS)}.")
-    if not 1 <= steps <= MAX_STEPS:
-        raise RequestError(f"{steps} steps were asked for, expected 1 to {MAX_STEPS}.")
+    if not isinstance(name, str) or name not in SAMPLERS:
+        raise RequestError(
+            f"sampler {name!r} is not known, expected one of: {', '.join(SAMPLERS)}."
+        )
+    # More steps than the noise schedule has timesteps would visit some of them twice.
+    most = min(MAX_STEPS, int(noise.get("num_train_timesteps", MAX_STEPS)))
+    if not 1 <= steps <= most:
+        raise RequestError(f"{steps} steps were asked for, expected 1 to {most}.")
     info = SAMPLERS[name]
     if info.stochastic:
         warnings.warn(
-            f"{name} draws noise at every step: caching errors are amplified and published schedules "
-            "were not made for it; prefer ddim to compare schedules.",
+            f"{name} draws noise at every step: caching errors are amplified and published "
+            "schedules were not made for it; prefer ddim to compare schedules.",
             StochasticSamplerWarning,
             stacklevel=3,
         )

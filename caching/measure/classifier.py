@@ -1,9 +1,9 @@
-"""The shipped convolutional classifier: names a scene's class and gives features to compare sets by."""
+"""The shipped convolutional classifier: names a scene's class, gives features to compare sets."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
-import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -19,7 +19,7 @@ class SceneClassifier(nn.Module):
         super().__init__()
         widths = (3, 32, 64, 128, FEATURES)
         layers: list[nn.Module] = []
-        for low, high in zip(widths[:-1], widths[1:], strict=True):
+        for low, high in pairwise(widths):
             layers += [
                 nn.Conv2d(low, high, 3, stride=2, padding=1, bias=False),
                 nn.BatchNorm2d(high),
@@ -36,7 +36,8 @@ class SceneClassifier(nn.Module):
     def features(self, images: Tensor) -> Tensor:
         """Mean-pooled activations before the head, (N, 128)."""
         x = images.float() / 127.5 - 1
-        return self.body(x).mean((2, 3))
+        pooled: Tensor = self.body(x).mean((2, 3))
+        return pooled
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.head(self.features(images))
@@ -55,7 +56,9 @@ class SceneClassifier(nn.Module):
     def load(cls, folder: Path) -> "SceneClassifier":
         """Raises ModelError when `folder` holds no classifier."""
         try:
-            classes = int(json.loads((folder / "config.json").read_text(encoding="utf-8"))["classes"])
+            classes = int(
+                json.loads((folder / "config.json").read_text(encoding="utf-8"))["classes"]
+            )
             model = cls(classes)
             model.load_state_dict(load_file(folder / "model.safetensors"))
         except (OSError, ValueError, KeyError, RuntimeError) as error:

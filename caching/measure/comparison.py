@@ -1,15 +1,14 @@
-"""One schedule against the full run and against its honest rival: fewer plain steps of equal work."""
+"""One schedule against the full run and its honest rival: fewer plain steps of equal work."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from caching.engine.run import Run, StepEvent, iter_sample
+from caching.errors import RequestError
 from caching.measure.cost import steps_of_same_work
 from caching.measure.fidelity import Fidelity, fidelity
-from caching.measure.timing import Timing, time_runs
+from caching.measure.timing import Timing, setting_of, time_runs
 from caching.models.model import Model
 from caching.schedule import Schedule
 
@@ -55,9 +54,19 @@ def iter_compare(
     """Run `schedule`, the full run (unless `known_full` is it) and the rival; then time all three.
 
     Yields Progress while running and the Comparison last; ends early, without it, when `stopped`
-    says so. Times come from separate runs in turn, free of previews and traces.
+    says so. Times come from separate runs in turn, free of previews and traces; without `repeats`,
+    from the runs that were shown.
+
+    Raises:
+        RequestError: `known_full` is not the full run of as many steps.
     """
-    steps = len(schedule.actions)
+    steps = schedule.steps
+    if known_full is not None and (known_full.executed.any() or known_full.request.steps != steps):
+        raise RequestError(
+            f"the known run has {known_full.request.steps} steps, "
+            f"{int(known_full.executed.astype(bool).sum())} cells of it reused, expected the full "
+            f"run of {steps} steps; leave it out, and it is made."
+        )
     full_schedule = Schedule.full(steps, model.blocks, branches=model.branches)
     fewer_steps = steps_of_same_work(model, schedule)
     fewer_schedule = Schedule.full(fewer_steps, model.blocks, branches=model.branches)
@@ -79,7 +88,7 @@ def iter_compare(
             seed=seed,
             cfg_scale=cfg_scale,
             sampler=sampler,
-            lags=min(LAGS, steps - 1) if which == "full" else 0,
+            lags=max(1, min(LAGS, steps - 1)) if which == "full" else 0,
             preview_every=preview_every,
             stopped=stopped,
         ):
@@ -89,11 +98,8 @@ def iter_compare(
                 yield Progress(which, item.step + 1, item.steps, item)
         if which not in runs:
             return
-    taken: dict[str, list[tuple[float, ...]]] = {name: [] for name in plan}
-    setting = ""
+    taken: dict[str, list[float]] = {name: [] for name in plan}
     for turn in range(repeats):
-        if stopped is not None and stopped():
-            return
         timing = time_runs(
             model,
             {str(k): v for k, v in plan.items()},
@@ -102,19 +108,20 @@ def iter_compare(
             cfg_scale=cfg_scale,
             sampler=sampler,
             repeats=1,
+            stopped=stopped,
         )
-        setting = timing.setting
-        for name, total_ms in zip(timing.names, timing.total_ms, strict=True):
+        if timing is None:
+            return
+        for name, (total_ms,) in zip(timing.names, timing.total_ms, strict=True):
             taken[name].append(total_ms)
         yield Progress("timing", turn + 1, repeats, None)
-    total_ms = tuple(tuple(float(t[0]) for t in rows) for rows in taken.values())
     if not repeats:
-        total_ms = tuple((float(np.sum(runs[w].step_ms)),) for w in plan)
+        taken = {which: [float(run.step_ms.sum())] for which, run in runs.items()}
     yield Comparison(
         full=runs["full"],
         cached=runs["cached"],
         fewer=runs["fewer"],
         cached_fidelity=fidelity(runs["cached"], runs["full"]),
         fewer_fidelity=fidelity(runs["fewer"], runs["full"]),
-        timing=Timing(tuple(plan), total_ms, setting),
+        timing=Timing(tuple(plan), tuple(tuple(taken[which]) for which in plan), setting_of(model)),
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from caching.engine.executor import live_cells
+from caching.engine.executor import peak_cells
 from caching.models.model import Model
 from caching.schedule import Schedule
 
@@ -15,7 +15,8 @@ class Cost:
     """Exact, from the schedule and the model's shapes alone.
 
     `macs` counts multiply-accumulates of every product of the transformer, both guidance passes and
-    all images; papers often print the same number as "FLOPs". Autoencoder and sampler are not in it.
+    all images; papers often print the same number as "FLOPs". Autoencoder and sampler are not in
+    it.
     Caching leaves `nfe` unchanged: a step whose cells are all reused still is an evaluation.
     """
 
@@ -47,12 +48,14 @@ def cost_of(model: Model, schedule: Schedule, *, images: int = 1, passes: int = 
     fixed = steps * model.family.fixed_macs()
     rows = images * passes
     computed = int(((schedule.actions == 0) * cells).sum())
-    cell_bytes = rows * model.family.tokens * model.family.width * torch.finfo(model.dtype).bits // 8
+    cell_bytes = (
+        rows * model.family.tokens * model.family.width * torch.finfo(model.dtype).bits // 8
+    )
     return Cost(
         macs=rows * (fixed + computed),
         macs_full=rows * (fixed + steps * int(cells.sum())),
         nfe=steps * passes,
-        cache_mib=int(live_cells(schedule.actions).max()) * cell_bytes / 2**20,
+        cache_mib=peak_cells(schedule.actions) * cell_bytes / 2**20,
     )
 
 

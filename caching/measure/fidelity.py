@@ -1,5 +1,6 @@
 """How close a cached run came to the full run of the same seed. Closeness, not beauty."""
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
+from caching.engine.request import Request
 from caching.engine.run import Run
 from caching.errors import RequestError
 
@@ -28,33 +30,35 @@ def picture_fidelity(picture: np.ndarray, reference: np.ndarray) -> tuple[float,
     """PSNR in dB and SSIM of two pictures uint8 (H, W, 3)."""
     if picture.shape != reference.shape:
         raise RequestError(
-            f"pictures of shape {picture.shape} and {reference.shape} were given; compare pictures of "
-            "one size."
+            f"pictures of shape {picture.shape} and {reference.shape} were given; compare pictures "
+            "of one size."
         )
     if np.array_equal(picture, reference):
         return math.inf, 1.0
     a, b = (torch.from_numpy(x).permute(2, 0, 1)[None].float() for x in (picture, reference))
     psnr = float(peak_signal_noise_ratio(a, b, data_range=255.0))
-    return psnr, float(structural_similarity_index_measure(a, b, data_range=255.0))
+    ssim = structural_similarity_index_measure(a, b, data_range=255.0)
+    assert isinstance(ssim, torch.Tensor)  # a tuple only when intermediate maps are asked for
+    return psnr, float(ssim)
 
 
 def fidelity(run: Run, reference: Run) -> Fidelity:
     """Compare `run` with `reference`, the full run of the same request.
 
     Raises:
-        RequestError: model, label, seed, sampler, guidance or dtype differ, so that the comparison
-            would show something other than the schedule.
+        RequestError: model, label, seed or given latents, sampler, guidance or dtype differ, so
+            that the comparison would show something other than the schedule.
     """
     mine, other = run.request, reference.request
     differ = [
-        name
-        for name in ("model", "config_hash", "labels", "seeds", "cfg_scale", "sampler", "dtype")
-        if getattr(mine, name) != getattr(other, name)
+        f.name
+        for f in dataclasses.fields(Request)
+        if f.name != "steps" and getattr(mine, f.name) != getattr(other, f.name)
     ]
     if differ:
         raise RequestError(
-            f"the two runs differ in {', '.join(differ)}; fidelity compares schedules, so everything "
-            "else must be equal."
+            f"the two runs differ in {', '.join(differ)}; fidelity compares schedules, expected "
+            "everything else to be equal: run both with the same request."
         )
     psnr_db, ssim = picture_fidelity(run.image, reference.image)
     gap = (run.latents - reference.latents).norm() / reference.latents.norm()

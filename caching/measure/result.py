@@ -176,13 +176,9 @@ def save_result(result: Result, folder: Path) -> None:
     text["frame_steps"] = {name: p.steps for name, p in result.pictures.items()}
     (folder / "result.json").write_text(json.dumps(text, indent=1) + "\n", encoding="utf-8")
     (folder / "schedule.json").write_text(dumps(result.schedule), encoding="utf-8")
-    arrays = {f"frames_{name}": p.frames for name, p in result.pictures.items()}
-    np.savez_compressed(
-        folder / "result.npz",
-        executed=result.executed,
-        change=result.tables.change,
-        **arrays,
-    )
+    arrays: dict[str, Any] = {f"frames_{name}": p.frames for name, p in result.pictures.items()}
+    arrays |= {"executed": result.executed, "change": result.tables.change}
+    np.savez_compressed(folder / "result.npz", **arrays)
 
 
 def _tables(values: Mapping[str, Any], change: np.ndarray) -> Tables:
@@ -201,7 +197,8 @@ def _tables(values: Mapping[str, Any], change: np.ndarray) -> Tables:
 def load_result(folder: Path) -> Result:
     """Read what `save_result` wrote; arrays only, never pickles."""
     text = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    arrays = np.load(folder / "result.npz", allow_pickle=False)
+    with np.load(folder / "result.npz", allow_pickle=False) as file:
+        arrays = dict(file)
     figures = {}
     for name, values in text["figures"].items():
         values = {k: math.inf if v == "infinite" else v for k, v in values.items()}

@@ -2,6 +2,8 @@
 
 import platform
 import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,7 +12,7 @@ import numpy as np
 import torch
 
 from caching.engine.executor import Executor
-from caching.engine.run import Run, noise_of, sample
+from caching.engine.run import Run, iter_sample, noise_of, now
 from caching.models.model import Model
 from caching.schedule import Schedule
 
@@ -43,7 +45,7 @@ def device_name(device: torch.device) -> str:
     return f"{_cpu_name()}, {threads} thread{'s' if threads != 1 else ''}"
 
 
-def setting(model: Model) -> str:
+def setting_of(model: Model) -> str:
     """Device and dtype, for the line that stands beside every measured time."""
     return f"{device_name(model.device)}, {str(model.dtype).removeprefix('torch.')}"
 
@@ -77,33 +79,30 @@ def measure_branches(
         for which, actions in enumerate(kinds):
             executor = Executor(family, Schedule(actions, branches=family.branches), given)
             executor.step(x, 0)
-            if model.device.type == "cuda":
-                torch.cuda.synchronize(model.device)
-            began = time.perf_counter()
+            began = now(model.device)
             executor.step(x, 1)
-            if model.device.type == "cuda":
-                torch.cuda.synchronize(model.device)
             if turn:  # the first turn warms up
-                taken[which].append((time.perf_counter() - began) * 1e3)
+                taken[which].append((now(model.device) - began) * 1e3)
         if turn and time.perf_counter() > stop:
             break
     none_ms, *alone_ms, full_ms = (float(np.median(t)) for t in taken)
     branch_ms = np.array([max(0.0, t - none_ms) for t in alone_ms])
     # Differences of two medians do not add up exactly; the full step is the figure that must hold.
-    branch_ms *= (full_ms - none_ms) / max(branch_ms.sum(), 1e-9)
-    begin = time.perf_counter()
+    # Where a model is so small that the clock's noise exceeds a branch, the branches take nothing.
+    branch_ms *= max(0.0, full_ms - none_ms) / max(branch_ms.sum(), 1e-9)
+    began = now(model.device)
     cell = x.new_zeros(passes, family.tokens, family.width)
     for block in range(blocks):
         for r in range(count):
             family.add(cell, cell, given, 1, block, r)
-    add_ms = min((time.perf_counter() - begin) * 1e3, none_ms) / (blocks * count)
+    add_ms = min((now(model.device) - began) * 1e3, none_ms) / (blocks * count)
     reuse_ms = np.full((blocks, count), add_ms)
     compute_ms = reuse_ms + branch_ms / blocks
     return BranchTimes(
         fixed_ms=max(0.0, none_ms - add_ms * blocks * count),
         compute_ms=compute_ms,
         reuse_ms=reuse_ms,
-        source=f"measured on {setting(model)}, median of {len(taken[0])}",
+        source=f"measured on {setting_of(model)}, median of {len(taken[0])}",
     )
 
 
@@ -119,7 +118,7 @@ class Timing:
         return float(np.median(self.total_ms[self.names.index(name)]))
 
     def speedup(self, name: str, over: str) -> float:
-        """Median of the ratios of runs that followed each other, which drift of the machine spares."""
+        """Median of the ratios of runs that followed each other: drift of the machine spares it."""
         mine = np.array(self.total_ms[self.names.index(name)])
         other = np.array(self.total_ms[self.names.index(over)])
         return float(np.median(other / mine))
@@ -134,13 +133,26 @@ def time_runs(
     cfg_scale: float,
     sampler: str,
     repeats: int = 3,
-) -> Timing:
-    """Run every schedule `repeats` times in turn, without previews or traces, and time the steps."""
+    stopped: Callable[[], bool] | None = None,
+) -> Timing | None:
+    """Run every schedule `repeats` times in turn, without previews or traces, and time the steps.
+
+    None when `stopped` said so.
+    """
     taken: dict[str, list[float]] = {name: [] for name in schedules}
     for _ in range(repeats):
         for name, schedule in schedules.items():
-            run: Run = sample(
-                model, schedule, label=label, seed=seed, cfg_scale=cfg_scale, sampler=sampler
+            events = iter_sample(
+                model,
+                schedule,
+                label=label,
+                seed=seed,
+                cfg_scale=cfg_scale,
+                sampler=sampler,
+                stopped=stopped,
             )
+            last = deque(events, maxlen=1)
+            if not last or not isinstance(run := last[0], Run):
+                return None
             taken[name].append(float(run.step_ms.sum()))
-    return Timing(tuple(schedules), tuple(tuple(t) for t in taken.values()), setting(model))
+    return Timing(tuple(schedules), tuple(tuple(t) for t in taken.values()), setting_of(model))

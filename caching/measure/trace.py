@@ -31,7 +31,13 @@ class Recorder:
     """
 
     def __init__(
-        self, timesteps: tuple[float, ...], blocks: int, branches: int, *, lags: int, memory_mib: float
+        self,
+        timesteps: tuple[float, ...],
+        blocks: int,
+        branches: int,
+        *,
+        lags: int,
+        memory_mib: float,
     ) -> None:
         self.timesteps, self.shape = timesteps, (blocks, branches)
         self.lags, self.memory_mib = lags, memory_mib

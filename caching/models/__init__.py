@@ -1,4 +1,4 @@
-"""Models as the engine sees them: a family adapter, an autoencoder, a noise schedule, class names."""
+"""Models as the engine sees them: family adapter, autoencoder, noise schedule, class names."""
 
 from caching.models.family import Conditioning, Family
 from caching.models.loading import SHIPPED, load_model

@@ -28,12 +28,12 @@ class _Block:
     qkv_weight: Tensor  # (3 D, D)
     qkv_bias: Tensor | None
     out: nn.Linear
-    activation: nn.Module  # up-projection and activation, whichever the config names
+    activation: Any  # up-projection and activation, whichever the config names
     down: nn.Linear
     embedder: nn.Module
     modulation: nn.Linear  # D -> 6 D
-    eps_attn: float
-    eps_mlp: float
+    norm_attn: nn.LayerNorm
+    norm_mlp: nn.LayerNorm  # the one that a config may give weights
 
 
 class _Given:
@@ -109,6 +109,11 @@ class DiT:
         self.patch = int(c.patch_size)
         side = int(c.sample_size)
         self.latent_shape = (int(c.in_channels), side, side)
+        if side % self.patch:
+            raise ModelError(
+                f"sample_size {side} is not a multiple of patch_size {self.patch}: expected "
+                "latents that patches cover exactly; correct the config."
+            )
         self.tokens = (side // self.patch) ** 2
         self.out_channels = int(module.out_channels)
         self.learned_sigma = self.out_channels == 2 * int(c.in_channels)
@@ -140,8 +145,8 @@ class DiT:
             down=ff[2],
             embedder=block.norm1.emb,
             modulation=block.norm1.linear,
-            eps_attn=block.norm1.norm.eps,
-            eps_mlp=block.norm3.eps,
+            norm_attn=block.norm1.norm,
+            norm_mlp=block.norm3,
         )
 
     @property
@@ -161,8 +166,7 @@ class DiT:
 
     def _modulated(self, x: Tensor, given: _Given, s: int, block: int, first: int) -> Tensor:
         b = self.parts[block]
-        eps = b.eps_attn if first == SHIFT_ATTN else b.eps_mlp
-        normed = F.layer_norm(x, (self.width,), eps=eps)
+        normed = (b.norm_attn if first == SHIFT_ATTN else b.norm_mlp)(x)
         shift, scale = given.get(s, block, first), given.get(s, block, first + 1)
         return torch.addcmul(shift, normed, scale)  # (N, T, D)
 
@@ -195,10 +199,15 @@ class DiT:
         if r == ATTN:
             return 4 * t * d * d + 2 * t * t * d
         b = self.parts[block]
-        return t * d * (b.activation.proj.out_features + b.down.in_features)
+        up: int = b.activation.proj.out_features  # twice the inner width for gated activations
+        return t * d * (up + b.down.in_features)
 
     def fixed_macs(self) -> int:
-        """Patch embedding, time embedding and modulation of every block, final layer."""
+        """Patch embedding, time embedding and modulation of every block, final layer.
+
+        Once per block, as published: diffusers' forward makes the first block's time embedding a
+        second time for the final layer, `256 D + D D` more, which the loop here does not.
+        """
         t, d, p = self.tokens, self.width, self.patch
         embed = t * d * p * p * self.latent_shape[0]
         modulation = self.blocks * (256 * d + d * d + 6 * d * d)

@@ -71,7 +71,9 @@ class Family(Protocol):
         """Output (N, T, D) of branch `r` of `block` at step `s`, before its gate."""
         ...
 
-    def add(self, x: Tensor, out: Tensor, given: Conditioning, s: int, block: int, r: int) -> Tensor:
+    def add(
+        self, x: Tensor, out: Tensor, given: Conditioning, s: int, block: int, r: int
+    ) -> Tensor:
         """`x + gate * out` (N, T, D) with the gate of step `s`; neither input is written to."""
         ...
 

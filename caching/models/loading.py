@@ -5,11 +5,14 @@ refuses everything that is not a tensor. The network is used for hub ids alone.
 """
 
 import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, DiTTransformer2DModel
+from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, DiTTransformer2DModel
 
 from caching.errors import ModelError
 from caching.models.model import Model
@@ -19,6 +22,8 @@ SHIPPED_FOLDER = Path(__file__).resolve().parents[2] / "presets" / "model"
 AUTOENCODERS = {c.__name__: c for c in (AutoencoderKL, AutoencoderTiny)}
 # Both names are in use for the same architecture; DiT-XL-2 was published under the older one.
 TRANSFORMERS = ("DiTTransformer2DModel", "Transformer2DModel")
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+MAX_TIMESTEPS = 100_000
 MAX_CONFIG_BYTES = 4 * 2**20
 
 
@@ -32,7 +37,7 @@ def _read_json(path: Path, what: str) -> dict[str, Any]:
         raise ModelError(f"{path} is larger than {MAX_CONFIG_BYTES} bytes, expected {what}.")
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path} cannot be read as JSON ({error}), expected {what}.") from error
     if not isinstance(value, dict):
         raise ModelError(f"{path} holds a {type(value).__name__}, expected an object: {what}.")
@@ -47,9 +52,14 @@ def _class_names(index: dict[str, Any]) -> tuple[str, ...] | None:
     try:
         by_label = {int(k): str(v).split(",")[0].strip() for k, v in table.items()}
     except ValueError as error:
-        raise ModelError(f"id2label in model_index.json has a key that is no number: {error}") from error
+        raise ModelError(
+            f"id2label in model_index.json has a key that is no number: {error}"
+        ) from error
     if sorted(by_label) != list(range(len(by_label))):
-        raise ModelError("id2label in model_index.json does not number its classes 0, 1, 2, …")
+        raise ModelError(
+            "id2label in model_index.json does not number its classes 0, 1, 2, …; give every class "
+            "its label, or leave id2label out."
+        )
     return tuple(by_label[i] for i in range(len(by_label)))
 
 
@@ -70,17 +80,65 @@ def _folder_of_hub(name: str) -> Path:
     return Path(folder)
 
 
+@contextmanager
+def _without_remarks() -> Iterator[None]:
+    """Holds back diffusers' remarks on what is read: old configs have keys that it now ignores, and
+    weights that do not fit are refused here."""
+    logger = logging.getLogger("diffusers")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def _weights(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+    """The diffusers module in `folder`, with every one of its weights read from there."""
     safe = any(folder.glob("*.safetensors"))
     try:
-        return kind.from_pretrained(
-            folder, torch_dtype=dtype, use_safetensors=safe, local_files_only=True
-        )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        with _without_remarks():
+            module, info = kind.from_pretrained(
+                folder,
+                torch_dtype=dtype,
+                use_safetensors=safe,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except Exception as error:  # a stranger's files can fail anywhere inside diffusers
         raise ModelError(
-            f"{folder} could not be loaded as {kind.__name__} ({type(error).__name__}: {error}). "
-            "Expected diffusers' own layout: config.json beside its weights."
+            f"{folder} could not be loaded as {kind.__name__} ({type(error).__name__}: "
+            f"{error!s:.300}). Expected diffusers' own layout: config.json beside its weights, "
+            "model.safetensors or .bin files that hold tensors only."
         ) from error
+    if missing := sorted(info["missing_keys"]):
+        raise ModelError(
+            f"{folder} lacks {len(missing)} weights of the {kind.__name__} its config describes, "
+            f"for instance {missing[0]!r}; expected all of them: is it the right config?"
+        )
+    return module
+
+
+def _noise_schedule(path: Path) -> dict[str, Any]:
+    """A scheduler's config, after diffusers could make a scheduler of it."""
+    config = _read_json(path, "a noise schedule")
+    steps, kind = config.get("num_train_timesteps", 1000), config.get("prediction_type", "epsilon")
+    if not isinstance(steps, int) or not 1 <= steps <= MAX_TIMESTEPS or kind not in PREDICTIONS:
+        raise ModelError(
+            f"{path} has {steps!r:.40} timesteps and predicts {kind!r:.40}, expected 1 to "
+            f"{MAX_TIMESTEPS} and one of: {', '.join(PREDICTIONS)}."
+        )
+    try:
+        with _without_remarks():
+            fine = bool(DDIMScheduler.from_config(config).alphas_cumprod.isfinite().all())
+    except Exception as error:  # as above
+        raise ModelError(
+            f"{path} describes no noise schedule ({type(error).__name__}: {error!s:.300}); "
+            "expected the config of a diffusers scheduler."
+        ) from error
+    if not fine:
+        raise ModelError(f"{path} gives alphas that are not finite; correct its betas.")
+    return config
 
 
 def load_model(
@@ -107,17 +165,18 @@ def load_model(
     index = _read_json(folder / "model_index.json", "a diffusers pipeline's index")
     config = _read_json(folder / "transformer" / "config.json", "a transformer's config")
     kind = config.get("_class_name")
-    if kind not in TRANSFORMERS or config.get("norm_type") != "ada_norm_zero":
+    if str(kind) not in TRANSFORMERS or config.get("norm_type") != "ada_norm_zero":
         raise ModelError(
-            f"{folder} holds a {kind} with norm_type {config.get('norm_type')!r}, expected a DiT: "
-            f"{TRANSFORMERS[0]} with norm_type 'ada_norm_zero'."
+            f"{folder} holds a {kind!r:.60} with norm_type {config.get('norm_type')!r:.60}, "
+            f"expected a DiT: {TRANSFORMERS[0]} with norm_type 'ada_norm_zero'; give a "
+            "class-conditional DiT."
         )
     vae_config = _read_json(folder / "vae" / "config.json", "an autoencoder's config")
     vae_kind = vae_config.get("_class_name")
-    if vae_kind not in AUTOENCODERS:
+    if str(vae_kind) not in AUTOENCODERS:
         known = ", ".join(AUTOENCODERS)
-        raise ModelError(f"{folder / 'vae'} holds a {vae_kind}, expected one of: {known}.")
-    scheduler = _read_json(folder / "scheduler" / "scheduler_config.json", "a noise schedule")
+        raise ModelError(f"{folder / 'vae'} holds a {vae_kind!r:.60}, expected one of: {known}.")
+    scheduler = _noise_schedule(folder / "scheduler" / "scheduler_config.json")
     transformer = _weights(DiTTransformer2DModel, folder / "transformer", dtype)
     vae = _weights(AUTOENCODERS[vae_kind], folder / "vae", dtype)
     return Model.from_modules(

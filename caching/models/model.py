@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ DEFAULT_SCHEDULE: dict[str, Any] = {
     "beta_end": 0.02,
     "beta_schedule": "linear",
     "prediction_type": "epsilon",
+    # diffusers' samplers clip predicted latents to -1..1 unless told; latents reach further.
+    "clip_sample": False,
 }
 ADAPTERS: dict[type[torch.nn.Module], Any] = {DiTTransformer2DModel: DiT}
 
@@ -55,8 +58,8 @@ class Model:
         Args:
             transformer: a `DiTTransformer2DModel`; other families by an adapter in `ADAPTERS`.
             vae: a diffusers autoencoder, or None when only latents matter.
-            scheduler: a diffusers scheduler or its config, for betas and prediction type; without it
-                DiT's own: 1,000 steps, linear betas, epsilon.
+            scheduler: a diffusers scheduler or its config, for betas and prediction type; without
+                it DiT's own: 1,000 steps, linear betas, epsilon.
             class_names: names of the labels the model was trained on.
             name: shown to people and stored in schedules.
 
@@ -104,16 +107,21 @@ class Model:
         if isinstance(label, str):
             if label in self.class_names:
                 return self.class_names.index(label)
-            known = ", ".join(self.class_names[:12]) + (" …" if len(self.class_names) > 12 else "")
-            raise RequestError(f"class {label!r} is not known, expected one of: {known}.")
-        if isinstance(label, bool) or not isinstance(label, int):
-            raise RequestError(f"label {label!r} is not a whole number or a class name.")
-        if not 0 <= label < len(self.class_names):
+            near = [name for name in self.class_names if label.lower() in name.lower()]
+            names = near if near and label else list(self.class_names)
+            known = ", ".join(names[:12]) + (" …" if len(names) > 12 else "")
+            raise RequestError(f"class {label!r:.60} is not known, expected one of: {known}.")
+        try:
+            # bool is an int to Python, but class True is a mistake.
+            number = -1 if isinstance(label, bool) else operator.index(label)
+        except TypeError:
+            number = -1
+        if not 0 <= number < len(self.class_names):
             raise RequestError(
-                f"label {label} was given, expected 0 to {len(self.class_names) - 1} "
-                f"({self.class_names[0]} to {self.class_names[-1]})."
+                f"label {label!r:.60} was given, expected 0 to {len(self.class_names) - 1} "
+                f"({self.class_names[0]} to {self.class_names[-1]}) or a class name."
             )
-        return label
+        return number
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
@@ -123,6 +131,8 @@ class Model:
         else:
             scale = getattr(self.vae.config, "scaling_factor", 1.0)
             shift = getattr(self.vae.config, "shift_factor", None) or 0.0
-            x = self.vae.decode(latents.to(self.vae.dtype) / scale + shift).sample.float()
+            x = self.vae.decode(
+                latents.to(self.device, self.vae.dtype) / scale + shift
+            ).sample.float()
         x = (x / 2 + 0.5).clamp(0, 1) * 255
         return x.round().to(torch.uint8).permute(0, 2, 3, 1).cpu().contiguous()

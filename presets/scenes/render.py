@@ -75,9 +75,7 @@ def draw_scenes(labels: Tensor, generator: torch.Generator) -> Scenes:
     ground, value = uniform(0, 1), uniform(0.72, 0.95)
     tint = uniform(0.08, 0.4)
     contrast = uniform(0.1, 0.32)
-    floor = torch.stack(
-        [_hsv(ground, tint, value), _hsv(ground, tint * 1.15, value - contrast)], 1
-    )
+    floor = torch.stack([_hsv(ground, tint, value), _hsv(ground, tint * 1.15, value - contrast)], 1)
     air = uniform(0, 1)
     sky = torch.stack(
         [_hsv(air, uniform(0.03, 0.12), uniform(0.88, 0.98)), _hsv(air, uniform(0.2, 0.5), value)],

@@ -1,7 +1,8 @@
 """Signed distance functions of the twelve shapes, one function each.
 
-Every function maps points in the shape's own frame (M, 3) to one or two distances: the body and, for
-two-tone shapes, the accent (stem, hat, trunk). Shapes stand on y = 0 and fit into the sphere `BOUND`.
+Every function maps points in the shape's own frame (M, 3) to one or two distances: the body and,
+for two-tone shapes, the accent (stem, hat, trunk). Shapes stand on y = 0 and fit into the sphere of
+`BOUND_CENTRE_Y` and `BOUND_RADIUS`.
 Formulas follow the public catalogue of distance functions by Inigo Quilez.
 """
 

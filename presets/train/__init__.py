@@ -1,1 +1,1 @@
-"""What made the shipped weights: renders, autoencoder, classifier, diffusion transformer, evaluation."""
+"""What made the shipped weights: renders, autoencoder, classifier, diffusion transformer, judge."""

@@ -18,7 +18,9 @@ STAGES = ("all", "data", "autoencoder", "dit", "export", "evaluate")
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m presets.train", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("train-work"), help="checkpoints, data")
-    parser.add_argument("--out", type=Path, default=SHIPPED_FOLDER, help="where the model is written")
+    parser.add_argument(
+        "--out", type=Path, default=SHIPPED_FOLDER, help="where the model is written"
+    )
     parser.add_argument("--stage", choices=STAGES, default="all", help="stop after this stage")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=0, help="0: as many as torch chooses")

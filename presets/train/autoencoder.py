@@ -45,9 +45,7 @@ def loss_of(model: AutoencoderTiny, x: Tensor, generator: torch.Generator) -> tu
     y = model.decoder(z + 0.05 * noise).float()
     error = y - x
     mse = error.square().mean()
-    edges = sum(
-        (a - b).abs().mean() for a, b in zip(_edges(y), _edges(x), strict=True)
-    )
+    edges = sum((a - b).abs().mean() for a, b in zip(_edges(y), _edges(x), strict=True))
     zf = z.float()
     variance, mean = torch.var_mean(zf, dim=(0, 2, 3))
     unit = mean.square().mean() + (variance.clamp(min=1e-4).log()).square().mean()

@@ -24,9 +24,7 @@ def _vary(x: Tensor, generator: torch.Generator) -> Tensor:
     return (x * gain + noise).clamp(0, 255)
 
 
-def train(
-    images: Tensor, labels: Tensor, *, steps: int, seed: int, device: str
-) -> SceneClassifier:
+def train(images: Tensor, labels: Tensor, *, steps: int, seed: int, device: str) -> SceneClassifier:
     """Train on uint8 pictures (M, 3, H, W) and labels (M,)."""
     torch.manual_seed(seed)
     model = SceneClassifier(len(CLASS_NAMES)).to(device)

@@ -45,7 +45,9 @@ def warm_stable_decay(step: int, total: int, warm: int, decay: float) -> float:
 @torch.no_grad()
 def average_into(average: Iterable[Tensor], current: Iterable[Tensor], decay: float) -> None:
     """Exponential moving average of weights, in place."""
-    pairs = [(a, c.detach()) for a, c in zip(average, current, strict=True) if a.is_floating_point()]
+    pairs = [
+        (a, c.detach()) for a, c in zip(average, current, strict=True) if a.is_floating_point()
+    ]
     torch._foreach_lerp_([a for a, _ in pairs], [c for _, c in pairs], 1 - decay)
 
 
@@ -70,6 +72,7 @@ class Progress:
         left_min = (self.total - step) / max(rate, 1e-9) / 60
         text = "  ".join(f"{k} {v:.4f}" for k, v in values.items())
         sys.stderr.write(
-            f"{self.name} {step}/{self.total}  {rate:.2f} steps/s  {left_min:.1f} min left  {text}\n"
+            f"{self.name} {step}/{self.total}  {rate:.2f} steps/s  {left_min:.1f} min left  "
+            f"{text}\n"
         )
         sys.stderr.flush()

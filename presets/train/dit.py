@@ -116,7 +116,7 @@ def train(
     device: str,
     compiled: bool = False,
 ) -> DiTTransformer2DModel:
-    """Train on latents (M, 8, 16, 16) and labels (M,), resuming from `work`; returns the average."""
+    """Train on latents (M, 8, 16, 16), labels (M,), resuming from `work`; returns the average."""
     torch.manual_seed(seed)
     model = build().to(device).eval()  # eval: label dropping is done here, once for all blocks
     average = copy.deepcopy(model)

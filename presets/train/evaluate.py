@@ -1,8 +1,8 @@
 """Judge the shipped model: does it draw what it is asked, and do its pictures look like renders?
 
-Class agreement by the shipped classifier, and Frechet distance (arXiv 1706.08500) in the classifier's
-features against fresh renders that nothing was trained on, beside what other fresh renders and
-autoencoded ones score.
+Class agreement by the shipped classifier, and Frechet distance (arXiv 1706.08500) in the
+classifier's features against fresh renders that nothing was trained on, beside what other fresh
+renders and autoencoded ones score.
 """
 
 import json

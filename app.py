@@ -1,0 +1,237 @@
+"""Cachebrush: paint which blocks of a diffusion transformer are computed at each step.
+
+`python app.py` opens the page. Layout and event wiring only: `viz` draws, `caching` runs.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Read by gradio at import: nothing may reach the network unless a person asks for it.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+
+from viz import text
+from viz.compare import CompareView
+from viz.grid import ScheduleGrid
+from viz.live import Engine
+from viz.pages import studio
+from viz.pages.handlers import Handlers, Parts, start_visit
+from viz.pages.look import HEAD, SAVE_JS, STYLE, theme
+from viz.presets import PRESETS
+
+# Strokes answer at once and are never recorded or offered as an endpoint.
+FAST: dict[str, Any] = {
+    "show_progress": "hidden",
+    "queue": False,
+    "api_visibility": "private",
+    "trigger_mode": "always_last",
+}
+SLOW: dict[str, Any] = {
+    "show_progress": "hidden",
+    "api_visibility": "private",
+    "concurrency_limit": 8,
+    "concurrency_id": "run",
+}
+
+
+def _controls(start: Any) -> dict[str, Any]:
+    """The left column: what picture, which preset, files and model."""
+    state = start.state
+    names = list(zip(state.model.class_names, range(len(state.model.class_names)), strict=True))
+    samplers = [(label, name) for name, label in studio.SAMPLER_NAMES.items()]
+    parts: dict[str, Any] = {}
+    with gr.Group():
+        parts["label"] = gr.Dropdown(
+            names, value=state.settings.label, label="Class", elem_id="label", filterable=True
+        )
+        parts["seed"] = gr.Number(state.settings.seed, label="Seed", precision=0, elem_id="seed")
+        parts["steps"] = gr.Slider(
+            5, 100, value=state.schedule.steps, step=1, label="Steps", elem_id="steps"
+        )
+        parts["cfg"] = gr.Slider(
+            1, 10, value=state.settings.cfg_scale, step=0.1, label="Guidance", elem_id="guidance"
+        )
+        parts["sampler"] = gr.Dropdown(
+            samplers, value=state.settings.sampler, label="Sampler", elem_id="sampler"
+        )
+    with gr.Group():
+        parts["preset"] = gr.Dropdown(
+            [(p.title, p.name) for p in PRESETS],
+            value=None,
+            label="Preset",
+            info=text.PRESET_INFO,
+            elem_id="preset",
+        )
+        parts["interval"] = gr.Slider(
+            2, 10, value=2, step=1, label="N", visible=False, elem_id="interval"
+        )
+        parts["alpha"] = gr.Slider(
+            0, 0.6, value=0.1, step=0.005, label="α", visible=False, elem_id="alpha"
+        )
+        parts["first"] = gr.Slider(
+            1, 20, value=3, step=1, label="First", visible=False, elem_id="first"
+        )
+        parts["last"] = gr.Slider(
+            0, 20, value=3, step=1, label="Last", visible=False, elem_id="last"
+        )
+        parts["note"] = gr.Markdown("", elem_classes="cb-note")
+    with gr.Row():
+        parts["save"] = gr.Button("Save", size="sm", elem_id="save")
+        parts["open"] = gr.UploadButton("Open", file_types=[".json"], size="sm", elem_id="open")
+    parts["file"] = gr.Textbox(visible="hidden", elem_id="file-text", show_label=False)
+    with gr.Accordion("Another model", open=False, elem_id="model-box"):
+        parts["model"] = gr.Textbox(
+            label="Hub id or folder", placeholder="facebook/DiT-XL-2-256", elem_id="model"
+        )
+        parts["load"] = gr.Button("Load", size="sm", elem_id="load")
+        gr.Markdown(text.MODEL_INFO, elem_classes="cb-note")
+    return parts
+
+
+def _layout(handlers: Handlers, start: Any) -> dict[str, Any]:
+    """Build the page; returns its components by part name."""
+    result = start.result
+    parts: dict[str, Any] = {"visit": gr.State(start)}
+    with gr.Row(elem_classes="cb-top"):
+        gr.HTML(text.HEADER, elem_classes="cb-header")
+        parts["notice"] = gr.HTML("", elem_classes="cb-notices", elem_id="notices")
+    with gr.Row(elem_classes="cb-main", equal_height=False):
+        with gr.Column(scale=0, min_width=212, elem_classes="cb-left"):
+            parts |= _controls(start)
+        with gr.Column(scale=6, min_width=340, elem_classes="cb-centre"):
+            parts["grid"] = ScheduleGrid(
+                studio.value_of(start.state),
+                spec=studio.spec_of(start.state, start.tables, result.timesteps),
+                layer=studio.layer_of(start.tables),
+                live=studio.executed_of(result),
+                elem_id="grid",
+            )
+            parts["curves"] = gr.Plot(
+                handlers.curves(start), show_label=False, elem_id="curves", container=False
+            )
+            parts["words"] = gr.HTML(
+                text.figure_words(studio.curves_words(start.tables, start.state.model.branches)),
+                elem_classes="cb-note",
+            )
+        with gr.Column(scale=4, min_width=340, elem_classes="cb-right"):
+            with gr.Row(elem_classes="cb-run"):
+                parts["run"] = gr.Button("Run", variant="primary", elem_id="run")
+                parts["stop"] = gr.Button("Stop", elem_id="stop")
+                parts["auto"] = gr.Checkbox(
+                    True, label="Run on release", elem_id="auto", container=False
+                )
+            parts["numbers"] = gr.HTML(handlers.numbers(start), elem_id="numbers")
+            parts["compare"] = CompareView(
+                studio.comparison_of(result, start.rev), elem_id="compare"
+            )
+    gr.HTML(text.FOOTER, elem_classes="cb-footer")
+    return parts
+
+
+def _show_controls(name: str) -> list[Any]:
+    """Show only the controls that the chosen preset reads, and where it is from."""
+    chosen = next((p for p in PRESETS if p.name == name), None)
+    uses = chosen.uses if chosen else ()
+    shown = [gr.update(visible=one in uses) for one in ("interval", "alpha", "first", "last")]
+    return [*shown, chosen.note if chosen else ""]
+
+
+def _stream(
+    fn: Callable[..., Iterator[Parts]], parts: dict[str, Any]
+) -> Callable[..., Iterator[dict[Any, Any]]]:
+    """A generator of parts by name as one of updates by component."""
+
+    def each(*args: Any) -> Iterator[dict[Any, Any]]:
+        # Gradio empties every output of a generator that ends without having yielded.
+        yield {parts["notice"]: gr.skip()}
+        for found in fn(*args):
+            yield {parts[k]: v for k, v in found.items()}
+
+    return each
+
+
+def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
+    """Connect every event to its handler."""
+    visit = parts["visit"]
+
+    def named(fn: Callable[..., Parts]) -> Callable[..., dict[Any, Any]]:
+        return lambda *args: {parts[k]: v for k, v in fn(*args).items()}
+
+    def stream(fn: Callable[..., Iterator[Parts]]) -> Callable[..., Iterator[dict[Any, Any]]]:
+        return _stream(fn, parts)
+
+    edit = [parts[k] for k in ("grid", "numbers", "notice", "steps", "curves")]
+    live = [parts[k] for k in ("grid", "compare", "numbers", "notice", "curves")]
+    auto = {"fn": stream(handlers.run_if_wanted), "inputs": [parts["auto"], parts["grid"], visit], "outputs": live}
+
+    def then_run(event: Any) -> None:
+        event.then(**auto, **SLOW)
+
+    then_run(parts["grid"].input(named(handlers.strokes), [parts["grid"], visit], edit, **FAST))
+    settings = [parts[k] for k in ("label", "seed", "cfg", "sampler")]
+    quiet = [parts["numbers"], parts["notice"]]
+    for one in ("label", "seed", "cfg", "sampler"):
+        event = parts[one].release if one == "cfg" else parts[one].input
+        then_run(event(named(handlers.configure), [*settings, visit], quiet, **FAST))
+    then_run(parts["steps"].release(named(handlers.resteps), [parts["steps"], visit], edit, **FAST))
+
+    controls = [parts[k] for k in ("interval", "alpha", "first", "last")]
+    chosen = [parts["preset"], *controls, visit]
+    parts["preset"].input(
+        _show_controls, parts["preset"], [*controls, parts["note"]], show_progress="hidden",
+        queue=False, api_visibility="private",
+    )  # fmt: skip
+    then_run(parts["preset"].select(named(handlers.repaint), chosen, edit, **FAST))
+    threshold = [parts["preset"], parts["alpha"], visit]
+    for one in controls:
+        one.input(named(handlers.repaint), chosen, edit, **FAST)
+        then_run(one.release(named(handlers.threshold_curves), threshold, [parts["curves"]], **FAST))
+
+    parts["run"].click(stream(handlers.run), [parts["grid"], visit], live, **SLOW)
+    parts["stop"].click(named(handlers.stop), visit, [parts["notice"]], **FAST)
+    parts["save"].click(handlers.save_file, visit, parts["file"], **FAST).then(
+        None, parts["file"], None, js=SAVE_JS
+    )
+    then_run(parts["open"].upload(named(handlers.open_file), [parts["open"], visit], edit, **FAST))
+    load = [*edit, parts["label"]]
+    gr.on(
+        [parts["load"].click, parts["model"].submit],
+        stream(handlers.use_model), [parts["model"], visit], load, **SLOW,
+    )  # fmt: skip
+
+
+def build_app(engine: Engine | None = None) -> gr.Blocks:
+    """The page, opening on the recorded comparison; the shipped model loads in the background."""
+    handlers = Handlers(engine or Engine())
+    start = start_visit()
+    handlers.engine.begin(start.state.model.name)
+    with gr.Blocks(title="Cachebrush", fill_width=True, analytics_enabled=False) as page:
+        parts = _layout(handlers, start)
+        _wire(handlers, parts)
+
+        page.load(
+            _stream(handlers.arrive, parts), parts["visit"], [parts["grid"], parts["notice"]],
+            show_progress="hidden", api_visibility="private", concurrency_limit=None,
+        )  # fmt: skip
+    return page
+
+
+def launch_options() -> dict[str, Any]:
+    """What `launch` needs besides the page; the tests start the app with the same."""
+    return {
+        "theme": theme(),
+        "css": STYLE,
+        "head": HEAD,
+        # On by default; it stores every event with all props in the browser, seconds per stroke.
+        "run_history": False,
+        "max_file_size": "4mb",
+    }
+
+
+if __name__ == "__main__":
+    build_app().launch(**launch_options())

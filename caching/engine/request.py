@@ -1,0 +1,177 @@
+"""What a run was asked for: every argument checked before anything runs, and the starting noise."""
+
+import hashlib
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from caching.errors import RequestError
+from caching.models.model import Model
+from caching.schedule import Context, Schedule
+
+MAX_GUIDANCE = 100.0
+MAX_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that decides a picture apart from the schedule."""
+
+    model: str
+    config_hash: str
+    labels: tuple[int, ...]
+    seeds: tuple[int, ...] | None  # None: latents were given
+    steps: int
+    cfg_scale: float
+    sampler: str
+    dtype: str
+    latents_hash: str | None = None  # of given latents, so that runs from others are told apart
+
+    @property
+    def passes(self) -> int:
+        """Guidance passes per step: conditional and null in one doubled batch, or one alone."""
+        return 2 if self.cfg_scale > 1 else 1
+
+
+def whole(name: str, value: object, least: int, most: int) -> int:
+    """`value` as an int if it is a whole number in least..most; RequestError otherwise."""
+    # bool is an int to Python, but True steps is a mistake.
+    integral = hasattr(value, "__index__") and not isinstance(value, bool | np.bool_)
+    try:
+        number = operator.index(value) if integral else None  # type: ignore[arg-type]
+    except TypeError:  # an array has __index__ but only a whole scalar answers
+        number = None
+    if number is None or not least <= number <= most:
+        raise RequestError(
+            f"{name} {value!r:.60} was given, expected a whole number from {least} to {most}."
+        )
+    return number
+
+
+def _labels(model: Model, label: Any) -> tuple[int, ...]:
+    """A class number or name, or a sequence of them -> labels (N,)."""
+    if isinstance(label, str) or not isinstance(label, Sequence | np.ndarray):
+        return (model.label_of(label),)
+    if not len(label):
+        raise RequestError("no label was given, expected a class number, a name, or several.")
+    return tuple(model.label_of(one) for one in label)
+
+
+def _seeds(seed: Any, count: int) -> tuple[int, ...]:
+    """One seed, counted up, or a sequence with one for each -> seeds (N,)."""
+    if isinstance(seed, str) or not isinstance(seed, Sequence | np.ndarray):
+        first = whole("seed", seed, 0, 2**63 - 1)
+        return tuple(whole("seed", first + i, 0, 2**63 - 1) for i in range(count))
+    if len(seed) != count:
+        raise RequestError(f"{len(seed)} seeds were given for {count} labels; give one for each.")
+    return tuple(whole("seed", one, 0, 2**63 - 1) for one in seed)
+
+
+def _guidance(value: Any) -> float:
+    number = math.nan
+    if not isinstance(value, bool | str):
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            number = math.nan
+    if not 0 <= number <= MAX_GUIDANCE:
+        raise RequestError(
+            f"guidance {value!r:.60} was given, expected a number from 0 to {MAX_GUIDANCE:g}."
+        )
+    return number
+
+
+def noise_of(model: Model, seeds: Sequence[int]) -> Tensor:
+    """Starting noise (N, C, h, w), one generator per picture, the same on every device."""
+    shape = model.family.latent_shape
+    return torch.stack(
+        [torch.randn(shape, generator=torch.Generator().manual_seed(s)) for s in seeds]
+    )
+
+
+def _given(model: Model, latents: Any, count: int) -> tuple[Tensor, str]:
+    """Latents (N, C, h, w) as float32, and a hash of them."""
+    try:
+        given = torch.as_tensor(latents)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RequestError(
+            f"latents are a {type(latents).__name__}, expected an array or tensor of floats."
+        ) from error
+    expected = (count, *model.family.latent_shape)
+    if tuple(given.shape) != expected:
+        raise RequestError(
+            f"latents of shape {tuple(given.shape)} were given, expected {expected}: one row of "
+            "channels, height and width for each label."
+        )
+    floats = given.float()  # first, because a large float64 becomes infinite here
+    if not given.is_floating_point() or not bool(floats.isfinite().all()):
+        raise RequestError(
+            "latents hold NaN, infinity or whole numbers, expected finite floats; draw them from a "
+            "normal distribution."
+        )
+    raw = floats.detach().cpu().contiguous().numpy().tobytes()
+    return floats, hashlib.sha256(raw).hexdigest()[:16]
+
+
+def prepare(
+    model: Model,
+    schedule: Schedule | None,
+    *,
+    label: int | str | Sequence[int | str],
+    seed: int | Sequence[int] = 0,
+    latents: Tensor | np.ndarray | None = None,
+    steps: int | None = None,
+    cfg_scale: float = 4.0,
+    sampler: str = "ddim",
+) -> tuple[Request, Schedule, Tensor]:
+    """Validate what was asked for -> request, schedule, starting noise (N, C, h, w).
+
+    Raises:
+        RequestError: label, seed, latents, steps or guidance out of range.
+        ScheduleError: the schedule is for another step count or model shape.
+    """
+    labels = _labels(model, label)
+    if steps is None:
+        steps = schedule.steps if schedule is not None else 20
+    steps = whole("steps", steps, 1, MAX_STEPS)
+    guidance = _guidance(cfg_scale)
+    if schedule is None:
+        schedule = Schedule.full(steps, model.blocks, branches=model.branches)
+    schedule.check_fits(steps=steps, blocks=model.blocks, branches=model.branches)
+    seeds = latents_hash = None
+    if latents is None:
+        seeds = _seeds(seed, len(labels))
+        start = noise_of(model, seeds)
+    else:
+        start, latents_hash = _given(model, latents, len(labels))
+    request = Request(
+        model=model.name,
+        config_hash=model.config_hash,
+        labels=labels,
+        seeds=seeds,
+        steps=steps,
+        cfg_scale=guidance,
+        sampler=sampler,
+        dtype=str(model.dtype).removeprefix("torch."),
+        latents_hash=latents_hash,
+    )
+    return request, schedule, start
+
+
+def context_of(request: Request, timesteps: tuple[float, ...]) -> Context:
+    """The context a schedule that ran under `request` should carry into a file."""
+    return Context(
+        steps=request.steps,
+        sampler=request.sampler,
+        timesteps=timesteps,
+        model_id=request.model,
+        model_hash=request.config_hash,
+        guidance="doubled batch" if request.passes == 2 else "none",
+        dtype=request.dtype,
+    )

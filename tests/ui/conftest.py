@@ -1,0 +1,137 @@
+"""One Chromium and one server per session; a page that fails its test on any error or leak.
+
+`CHROMIUM` names the browser (default /usr/bin/chromium). Without one the tests are skipped, but
+in CI (`CI=true`) they fail: a test that never runs proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.ui.painter import Painter
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+LOCAL = {"127.0.0.1", "localhost", ""}
+START_S = 120
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[sync_api.Browser]:
+    """The one Chromium of the session."""
+    path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+    if not Path(path).exists():
+        message = f"no Chromium at {path}: install it, or set CHROMIUM to its path"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def serve() -> Iterator[Callable[..., str]]:
+    """Start `python -m <module> <port>` once per module and give its address."""
+    started: dict[str, tuple[subprocess.Popen[bytes], str]] = {}
+
+    def start(module: str, **environment: str) -> str:
+        if module not in started:
+            port = _free_port()
+            address = f"http://127.0.0.1:{port}/"
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, str(port)],
+                cwd=REPOSITORY,
+                env={
+                    **os.environ,
+                    "GRADIO_ANALYTICS_ENABLED": "False",
+                    "GRADIO_SERVER_PORT": str(port),
+                    **environment,
+                },
+            )
+            started[module] = process, address
+            _wait_for(process, address)
+        return started[module][1]
+
+    yield start
+    for process, _ in started.values():
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@pytest.fixture
+def open_page(browser: sync_api.Browser) -> Iterator[Callable[..., sync_api.Page]]:
+    """Open an address in a fresh context; console errors and foreign requests fail the test."""
+    complaints: list[str] = []
+    contexts: list[sync_api.BrowserContext] = []
+
+    def open_(address: str, **options: object) -> sync_api.Page:
+        context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
+        page.on("console", lambda message: _listen(message, complaints))
+        page.on("request", lambda request: _watch(request.url, complaints))
+        page.goto(address)
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not complaints, "\n".join(complaints)
+
+
+@pytest.fixture
+def painter(serve: Callable[..., str], open_page: Callable[..., sync_api.Page]) -> Painter:
+    """A fresh page with the painter on invented numbers."""
+    return Painter(open_page(serve("tests.ui.grid_demo")))
+
+
+def _listen(message: sync_api.ConsoleMessage, complaints: list[str]) -> None:
+    if message.type == "error":
+        complaints.append(f"console: {message.text[:300]}")
+
+
+def _watch(url: str, complaints: list[str]) -> None:
+    parts = urlsplit(url)
+    if parts.scheme in ("http", "https", "ws", "wss") and (parts.hostname or "") not in LOCAL:
+        complaints.append(f"request leaves this machine: {url[:200]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(process: subprocess.Popen[bytes], address: str) -> None:
+    for _ in range(START_S * 4):
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with code {process.returncode}")
+        try:
+            with urllib.request.urlopen(address + "config", timeout=2):
+                return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(0.25)
+    raise RuntimeError(f"no answer from {address} in {START_S} s")

@@ -1,0 +1,72 @@
+"""The words the painter tests are written in: one page, seen through pointer, keys and rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+STEPS, BLOCKS, ROWS = 20, 12, 24
+FULL = ["0" * STEPS] * ROWS
+EVERY_3RD = ["01101101101101101101"] * ROWS
+
+
+class Painter:
+    """One page with the painter, in the words of the tests."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        page.wait_for_selector("#grid .cb-cell")
+        page.wait_for_function("document.querySelector('#slow input') !== null")
+
+    def js(self, expression: str, argument: Any = None) -> Any:
+        return self.page.evaluate(
+            f"a => {{ const g = document.querySelector('#grid .cb-grid').cbGrid; "
+            f"return {expression}; }}",
+            argument,
+        )
+
+    def rows(self) -> list[str]:
+        return self.js("g.rows()")
+
+    def settle(self) -> list[str]:
+        """Wait until the server has seen everything; give the rows that Python holds."""
+        self.page.wait_for_function(
+            """() => {
+              const grid = document.querySelector('#grid .cb-grid');
+              const saw = document.querySelector('#saw textarea').value;
+              return grid.cbGrid.state().pending === 0 && saw === grid.cbGrid.rows().join('\\n');
+            }"""
+        )
+        return self.page.input_value("#saw textarea").split("\n")
+
+    def at(self, row: int, step: int) -> tuple[float, float]:
+        box = self.js("g.cell(a[0], a[1]).getBoundingClientRect().toJSON()", [row, step])
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def drag(
+        self,
+        start: tuple[int, int],
+        end: tuple[int, int],
+        *,
+        samples: int = 3,
+        button: str = "left",
+        release: bool = True,
+    ) -> None:
+        self.page.mouse.move(*self.at(*start))
+        self.page.mouse.down(button=button)
+        self.page.mouse.move(*self.at(*end), steps=samples)
+        if release:
+            self.page.mouse.up(button=button)
+
+    def readout(self, name: str) -> str:
+        return self.page.locator(f"[data-testid=readout-{name}]").inner_text()
+
+    def message(self) -> str:
+        return self.page.inner_text("[data-testid=grid-message]")
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+
+def count(rows: list[str], digit: str) -> int:
+    return sum(row.count(digit) for row in rows)

@@ -1,0 +1,80 @@
+"""What every figure shares: a theme-neutral layout, CSS with the page's colours, hover link.
+
+A figure reaches the page as JSON and does not know whether the page is dark, so text and axes get
+their colours from CSS; the app hands `FIGURE_CSS` and `HOVER_HEAD` to `launch(css=..., head=...)`.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+from viz import palette
+
+FONT = {"family": "sans-serif", "size": 12}
+GRID = "rgba(128, 140, 152, 0.25)"  # seen on white and on near-black
+AXIS = "rgba(128, 140, 152, 0.9)"
+
+# Lines must be seen on both papers: the middle of a blue-to-amber scale, at least 2.5:1 on each.
+# Hue carries the order for every kind of colour vision, since blue and yellow stay apart in all.
+DEPTH = ("#3D7BC7", "#4A94A6", "#84976A", "#B58C38", "#C96F30")
+
+# The palette's two run colours, at a lightness that holds 3:1 on both papers.
+SERIES = {"cached": "#1F83C6", "fewer": "#D9661F"}
+
+# Plotly writes colours into style attributes, so only !important wins.
+FIGURE_CSS = (
+    palette.css_variables()
+    + """
+.js-plotly-plot .main-svg text { fill: var(--cb-ink) !important; font-family: inherit !important; }
+.js-plotly-plot .hovertext text { fill: var(--cb-tip-ink) !important; }
+.js-plotly-plot .hovertext path { fill: var(--cb-tip) !important;
+  stroke: var(--cb-tip) !important; }
+.js-plotly-plot .modebar { display: none !important; }
+.js-plotly-plot .cb-quiet { opacity: 0.35 !important; }
+.js-plotly-plot .cb-loud path.js-line { stroke-width: 3px !important; }
+.cb-plot-rule { position: absolute; width: 0; border-left: 2px solid var(--cb-forecast);
+  pointer-events: none; z-index: 2; }
+"""
+)
+
+HOVER_HEAD = (
+    "<script>" + (files(__package__) / "hover.js").read_text(encoding="utf-8") + "</script>"
+)
+
+
+def layout(name: str, height_px: int, **more: Any) -> dict[str, Any]:
+    """Layout of figure `name`: transparent, small margins, no legend box; `more` goes on top."""
+    return {
+        "template": "simple_white",
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 48, "r": 8, "t": 30, "b": 40},
+        "height": height_px,
+        "autosize": True,
+        "font": FONT,
+        "showlegend": False,
+        "dragmode": False,
+        "hovermode": "closest",
+        "hoverlabel": {"font": {"size": 12}, "align": "left"},
+        "meta": {"cachebrush": name},
+        **more,
+    }
+
+
+def title(text: str) -> dict[str, Any]:
+    """An axis title in the size of the tick labels."""
+    return {"text": text, "standoff": 6, "font": {"size": 12}}
+
+
+def axis(**more: Any) -> dict[str, Any]:
+    """An axis with quiet lines; `more` goes on top."""
+    return {
+        "gridcolor": GRID,
+        "linecolor": AXIS,
+        "tickcolor": AXIS,
+        "showgrid": True,
+        "zeroline": False,
+        "fixedrange": True,
+        **more,
+    }

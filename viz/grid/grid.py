@@ -1,0 +1,141 @@
+"""ScheduleGrid: the painter as a Gradio component, built from plain JavaScript and CSS files.
+
+A `gr.HTML` with a constant one-line template; the script builds and keeps its own DOM, so a
+streaming run never re-mounts the page. `value` carries rows one way and operations the other;
+everything else travels in props of its own, which an update of one leaves alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+import gradio as gr
+
+from viz import palette
+from viz.grid.ops import Op, parse_ops
+
+# "spot" lights a cell; "focus" would be the natural name, but every gr.HTML has an event of it.
+PROPS = ("spec", "layer", "live", "spot")
+# In this order they are one script: every file only uses what the files before it define, or
+# functions, which JavaScript hoists.
+SCRIPTS = (
+    "model.js", "predict.js", "state.js", "dom.js", "toolbar.js", "readout.js", "view.js",
+    "layer.js", "live.js", "hover.js", "paint.js", "keys.js", "sync.js", "main.js",
+)  # fmt: skip
+
+_FOLDER = files(__package__)
+_SCRIPT = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
+_STYLE = palette.css_variables() + (_FOLDER / "grid.css").read_text(encoding="utf-8")
+
+
+class ScheduleGrid(gr.HTML):
+    """A grid of blocks and steps that a person paints with compute, reuse and other brushes.
+
+    Make the arguments with `grid_value`, `grid_spec`, `grid_layer` and `grid_live`, and update
+    them with `gr.update(value=..., spec=..., layer=..., live=..., spot=...)`. Handlers receive a
+    tuple of operations: all that the server has not acknowledged through the value's `ack`.
+    Events: `input` after each stroke, and after keyboard edits have paused.
+
+    Keep it mounted (`visible="hidden"` rather than False, never in an unopened tab): Gradio loses
+    custom props of a component that is not on the page.
+    """
+
+    def __init__(
+        self,
+        value: Mapping[str, Any] | None = None,
+        *,
+        spec: Mapping[str, Any] | None = None,
+        layer: Mapping[str, Any] | None = None,
+        live: Mapping[str, Any] | None = None,
+        spot: Mapping[str, Any] | None = None,
+        elem_id: str | None = None,
+        elem_classes: list[str] | str | None = None,
+        scale: int | None = None,
+        min_width: int | None = None,
+        visible: Any = True,
+        key: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        fixed = {  # constant: Gradio would render templates anew at every change of a prop
+            "html_template": '<div class="cb-grid"></div>',
+            "css_template": "",
+            "js_on_load": _SCRIPT,
+            "apply_default_css": False,
+        }
+        props = {"spec": spec, "layer": layer, "live": live, "spot": spot}
+        super().__init__(
+            value=value,
+            elem_id=elem_id,
+            elem_classes=elem_classes,
+            scale=scale,
+            min_width=min_width,
+            visible=visible,
+            key=key,
+            **{**kwargs, **fixed, **props},
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        """Keep Gradio from taking the names of our props, quoted in the script, for events."""
+        if name in PROPS:
+            raise AttributeError(name)
+        return super().__getattr__(name)
+
+    def get_config(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The page's configuration, with style, colours and first props baked into the script.
+
+        Gradio drops custom props when it mounts a component again after any update, so the
+        script needs its own copy. Baked here and not in `__init__`, because every update of a
+        prop builds a whole new component.
+        """
+        config: dict[str, Any] = super().get_config(*args, **kwargs)
+        baked = {
+            "key": self.elem_id or f"grid-{self._id}",
+            "style": _STYLE,
+            "ramp": palette.ramp(palette.SEQUENTIAL, 94),
+            "props": {name: self.props.get(name) for name in PROPS},
+        }
+        text = json.dumps(baked, separators=(",", ":"), allow_nan=False)
+        config["js_on_load"] = f"const BAKED = {text};\n{_SCRIPT}"
+        config["props"] = {}  # the script has them; twice would only make the page heavier
+        return config
+
+    # gr.HTML itself only knows text.
+    def preprocess(self, payload: Any) -> tuple[Op, ...]:  # type: ignore[override]
+        """Operations from the page, or a message to it: anybody can send anything here."""
+        try:
+            return parse_ops(payload)
+        except ValueError as error:
+            raise gr.Error(f"The painter could not be read: {error}.") from error
+
+    def postprocess(self, value: Any) -> dict[str, Any] | None:  # type: ignore[override]
+        """The rows, acknowledged revision and history labels, or None.
+
+        Raises:
+            ValueError: If the value is not what `grid_value` makes.
+        """
+        if value is None:
+            return None
+        rows = value.get("rows") if isinstance(value, Mapping) else None
+        if not isinstance(rows, Sequence) or not all(isinstance(row, str) for row in rows):
+            raise ValueError("painter value: expected what grid_value(actions, ack=...) returns")
+        return {
+            "rows": list(rows),
+            "ack": int(value.get("ack", 0)),
+            "undo": value.get("undo"),
+            "redo": value.get("redo"),
+        }
+
+    def api_info(self) -> dict[str, Any]:
+        """What an outside caller may send."""
+        return {"type": "object", "properties": {"ops": {"type": "array"}}, "required": ["ops"]}
+
+    def example_payload(self) -> Any:
+        """One stroke: reuse in the first row, steps 1 to 3."""
+        return {"ops": [{"rev": 1, "op": "paint", "to": 1, "cells": [1, 3]}]}
+
+    def example_value(self) -> Any:
+        """One block with two branches and four steps."""
+        return {"rows": ["0110", "0101"], "ack": 0, "undo": None, "redo": None}

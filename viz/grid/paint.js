@@ -1,0 +1,204 @@
+// Pointer painting: free strokes, boxes, whole rows and steps, erasing, edge scrolling, panning.
+//
+// A stroke paints on the screen at once and is sent when the pointer is released. It has one
+// action for all its cells: the brush, or compute if the first cell had the brush already.
+function listenToPointer() {
+  const area = nodes.scroll;
+  area.addEventListener("pointerdown", beginStroke);
+  area.addEventListener("pointermove", onMove);
+  area.addEventListener("pointerup", event => endStroke(event, true));
+  area.addEventListener("pointercancel", event => endStroke(event, false));
+  area.addEventListener("lostpointercapture", event => endStroke(event, true));
+  area.addEventListener("pointerleave", leave);
+  area.addEventListener("contextmenu", event => {
+    if (event.target.closest(".cb-table")) event.preventDefault();  // the right button erases
+  });
+  area.addEventListener("click", event => {  // a tap while panning looks at a cell
+    if (store.tool !== "pan" || event.target.closest(".cb-cell") === null) return;
+    originStale = true;
+    const [row, s] = cellFrom(event.clientX, event.clientY);
+    hoverAt(row, s, event.clientX, event.clientY);
+  });
+  const moved = () => { originStale = true; };
+  window.addEventListener("scroll", moved, {capture: true, passive: true});
+  window.addEventListener("resize", moved, {passive: true});
+  area.addEventListener("scroll", hideTip, {passive: true});
+}
+
+function beginStroke(event) {
+  if (!event.isPrimary || (event.button !== 0 && event.button !== 2)) return;
+  if (stroke) return endStroke(event, false);  // a second button cancels, as in drawing programs
+  if (store.tool === "pan") return beginPan(event);
+  const step = event.target.closest(".cb-step"), label = event.target.closest(".cb-label-cell");
+  if (!step && !label && !nodes.rows.contains(event.target)) return;
+  event.preventDefault();
+  flushTyped();
+  hideTip();
+  originStale = true;
+  const at = cellFrom(event.clientX, event.clientY);
+  if (step) at[1] = Number(step.dataset.step);
+  const mode = step ? "steps" : label ? "rows"
+    : store.tool === "box" || event.shiftKey ? "box" : "free";
+  stroke = {
+    id: event.pointerId, mode, start: at, last: at, base: cells.slice(), touched: new Set(),
+    to: COMPUTE, refused: false, pan: null, pointer: event,
+  };
+  stroke.to = event.button === 2 || allHaveBrush(firstCells(mode, at)) ? COMPUTE : store.brush;
+  nodes.scroll.setPointerCapture(event.pointerId);
+  root.classList.add("cb-busy");
+  extendStroke(at);
+  refreshReadouts();
+  moveFocus(mode === "steps" ? -1 : at[0], mode === "rows" ? -1 : at[1], true);
+}
+
+function firstCells(mode, [row, s]) {
+  const {S, rows} = model, list = [];
+  if (mode === "rows") for (let k = 1; k < S; k++) list.push(row * S + k);
+  else if (mode === "steps") for (let r = 0; r < rows; r++) list.push(r * S + s);
+  else list.push(row * S + s);
+  return list;
+}
+
+const allHaveBrush = list => list.length > 0 && list.every(i => cells[i] === store.brush);
+
+function onMove(event) {
+  const begun = performance.now();
+  originStale = true;  // pictures may have arrived above; this early in a frame it costs nothing
+  if (!stroke) return hover(event);
+  if (event.pointerId !== stroke.id) return;
+  if (stroke.pan) return movePan(event);
+  stroke.pointer = event;
+  const samples = event.getCoalescedEvents ? event.getCoalescedEvents() : [];
+  for (const sample of samples.length ? samples : [event])
+    extendStroke(cellFrom(sample.clientX, sample.clientY));
+  drawReadouts();
+  scrollAtEdge();
+  stats.moves++;
+  if (stats.moveMs.length < 5000) stats.moveMs.push(performance.now() - begun);
+}
+
+function hover(event) {
+  if (event.pointerType === "touch") return;
+  const step = event.target.closest(".cb-step"), label = event.target.closest(".cb-label-cell");
+  if (step) hoverAt(-1, Number(step.dataset.step), event.clientX, event.clientY);
+  else if (label) hoverAt(Number(label.dataset.row), -1, event.clientX, event.clientY);
+  else if (nodes.rows.contains(event.target)) hoverAt(...cellFrom(event.clientX, event.clientY), event.clientX, event.clientY);
+  else leave();
+}
+
+function extendStroke(at) {
+  const {start, mode} = stroke;
+  if (mode === "free") lineCells(stroke.last, at, touchCell);
+  else if (mode === "box") touchBox(start, at);
+  else if (mode === "rows") touchBox([start[0], 0], [at[0], model.S - 1]);
+  else touchBox([0, start[1]], [model.rows - 1, at[1]]);
+  stroke.last = at;
+}
+
+function touchCell(row, s) {
+  const first = store.pairs ? blockOf(row) * model.R : row;
+  const last = store.pairs ? first + model.R - 1 : row;
+  for (let r = first; r <= last; r++) {
+    const i = r * model.S + s;
+    if (isLocked(i, stroke.to)) { refuse(); continue; }
+    stroke.touched.add(i);
+    if (cells[i] !== stroke.to) { cells[i] = stroke.to; drawCell(i); }
+  }
+}
+
+// A box follows the pointer both ways, so cells it has left get back what they had.
+function touchBox(one, other) {
+  const before = stroke.touched;
+  stroke.touched = new Set();
+  for (const i of before) cells[i] = stroke.base[i];
+  for (let row = Math.min(one[0], other[0]); row <= Math.max(one[0], other[0]); row++)
+    for (let s = Math.min(one[1], other[1]); s <= Math.max(one[1], other[1]); s++)
+      touchCell(row, s);
+  for (const i of before) drawCell(i);
+}
+
+// Never refuse silently: the message says why, and the locked column answers.
+function refuse() {
+  if (stroke && stroke.refused) return;
+  if (stroke) stroke.refused = true;
+  say("Step 0 always computes: before it nothing is stored that could be reused.", "locked");
+  root.classList.remove("cb-refused");
+  void root.offsetWidth;  // lets the animation start again
+  root.classList.add("cb-refused");
+}
+
+function endStroke(event, keep) {
+  if (!stroke || (event && event.pointerId !== stroke.id)) return;
+  const done = stroke;
+  stroke = null;
+  root.classList.remove("cb-busy", "cb-panning");
+  if (nodes.scroll.hasPointerCapture(done.id)) nodes.scroll.releasePointerCapture(done.id);
+  if (done.pan) return;
+  const touched = [...done.touched].sort((a, b) => a - b);
+  const changed = touched.filter(i => done.base[i] !== done.to).length;
+  if (!keep || !changed) {
+    for (const i of touched) { cells[i] = done.base[i]; drawCell(i); }
+    if (!keep) say("Stroke cancelled.");
+    relabelLater();
+    drawReadouts();
+    return;
+  }
+  commit(touched, done.to);
+  sayStroke(changed, done.to, done.refused);
+}
+
+function sayStroke(changed, to, refused) {
+  drawReadouts();
+  const numbers = predicted.work === null ? ""
+    : ` Work ${percent(predicted.work)}, speed-up ${predicted.speedup.toFixed(2)}×.`;
+  say(`${brushIs(to).label}: ${changed.toLocaleString("en")} cell${changed === 1 ? "" : "s"}.` + numbers +
+    (refused ? " Step 0 stays computed." : ""), refused ? "locked" : "");
+}
+
+// Scrolling while painting near an edge, as long as the pointer stays there.
+let edgeFrame = 0;
+
+function scrollAtEdge() {
+  if (edgeFrame) return;
+  const speed = edgeSpeed();
+  if (!speed) return;
+  edgeFrame = requestAnimationFrame(() => {
+    edgeFrame = 0;
+    if (!stroke || stroke.pan) return;
+    const area = nodes.scroll, left = area.scrollLeft, top = area.scrollTop;
+    area.scrollLeft += speed[0];
+    area.scrollTop += speed[1];
+    if (area.scrollLeft === left && area.scrollTop === top) return;
+    originStale = true;
+    extendStroke(cellFrom(stroke.pointer.clientX, stroke.pointer.clientY));
+    refreshReadouts();
+    scrollAtEdge();
+  });
+}
+
+function edgeSpeed() {
+  const box = frameBox, margin = 20, by = 10;  // measured before this frame drew anything
+  const {clientX: x, clientY: y} = stroke.pointer;
+  const right = x > box.right - margin ? by
+    : x < box.left + geometry.lab + margin && stroke.mode !== "rows" ? -by : 0;
+  const down = y > box.bottom - margin ? by
+    : y < box.top + geometry.head + margin && stroke.mode !== "steps" ? -by : 0;
+  return right || down ? [right, down] : null;
+}
+
+// Panning with a mouse or pen; fingers pan natively through touch-action.
+function beginPan(event) {
+  if (event.pointerType === "touch" || event.button !== 0) return;
+  const area = nodes.scroll;
+  stroke = {id: event.pointerId, pan: {
+    x: event.clientX, y: event.clientY, left: area.scrollLeft, top: area.scrollTop, page: scrollY,
+  }};
+  area.setPointerCapture(event.pointerId);
+  root.classList.add("cb-panning");
+}
+
+function movePan(event) {
+  const from = stroke.pan;
+  nodes.scroll.scrollLeft = from.left - (event.clientX - from.x);
+  nodes.scroll.scrollTop = from.top - (event.clientY - from.y);
+}

@@ -1,0 +1,54 @@
+// The readouts above the grid; they follow the pointer while a stroke is being drawn.
+const READOUTS = [
+  ["work", "Work computed"], ["speedup", "Predicted speed-up"],
+  ["drift", "Predicted drift"], ["cells", "Cells reused"],
+];
+let predicted = null, readoutFrame = 0;
+
+function buildReadouts() {
+  nodes.readouts.replaceChildren();
+  nodes.readout = {};
+  for (const [name, label] of READOUTS) {
+    const value = make("span", "cb-value"), note = make("span", "cb-note");
+    const tile = make("button", "cb-readout", {
+      type: "button", "data-testid": "readout-" + name, "aria-describedby": `${uid}-${name}`,
+    }, make("span", "cb-label", {}, label), " ", value, " ", note);
+    const hidden = make("span", "cb-hidden", {id: `${uid}-${name}`});
+    const open = () => {
+      const at = tile.getBoundingClientRect();
+      showTip(box => fillReadoutTip(box, label, name), at.left, at.bottom - 12);
+    };
+    tile.addEventListener("pointerenter", open);
+    tile.addEventListener("focus", open);
+    tile.addEventListener("click", open);
+    tile.addEventListener("pointerleave", hideTip);
+    tile.addEventListener("blur", hideTip);
+    nodes.readouts.append(tile, hidden);
+    nodes.readout[name] = {value, note, hidden};
+  }
+}
+
+function fillReadoutTip(box, label, name) {
+  const [first, ...rest] = readoutTexts(predicted, model)[name].tip;
+  box.append(make("strong", "", {}, label), make("div", "cb-formula", {}, first),
+    ...rest.map(line => make("div", "", {}, line)));
+}
+
+// At most once a frame. A full recomputation of 56 x 50 cells takes well under a millisecond, so
+// there is no incremental sum that could go wrong.
+function refreshReadouts() {
+  if (!readoutFrame) readoutFrame = requestAnimationFrame(drawReadouts);
+}
+
+function drawReadouts() {
+  cancelAnimationFrame(readoutFrame);
+  readoutFrame = 0;
+  predicted = predict(cells, model);
+  const texts = readoutTexts(predicted, model);
+  for (const [name] of READOUTS) {
+    const at = nodes.readout[name], text = texts[name];
+    if (at.value.textContent !== text.value) at.value.textContent = text.value;
+    if (at.note.textContent !== text.note) at.note.textContent = text.note;
+    if (!stroke) at.hidden.textContent = text.tip.join(" ");
+  }
+}

@@ -1,0 +1,131 @@
+// The toolbar: brushes, tools, undo, the colour switch and the zoom.
+function buildToolbar() {
+  if (store.brush >= model.legend.length) store.brush = Math.min(1, model.legend.length - 1);
+  nodes.brushes = choices("Brush", "cb-brushes", model.legend.map(brushChoice),
+    () => store.brush, id => { store.brush = Number(id); });
+  nodes.tools = choices("Tool", "cb-tools", [
+    {id: "paint", content: [icon("paint"), word("Paint")], title: "Paint cell by cell"},
+    {id: "box", content: [icon("box"), word("Box")], title: "Fill a box (or hold Shift)"},
+    {id: "pan", content: [icon("pan"), word("Pan")], title: "Move the view, paint nothing"},
+  ], () => store.tool, setTool);
+  nodes.undo = action("undo", "Undo", () => travel("undo"));
+  nodes.redo = action("redo", "Redo", () => travel("redo"));
+  nodes.pairs = make("button", "cb-button cb-pairs", {
+    type: "button", "aria-pressed": store.pairs, title: pairsTitle(),
+  }, icon("link"), word(model.branches.join(" + ")));
+  nodes.pairs.hidden = model.R < 2;
+  nodes.pairs.addEventListener("click", () => {
+    store.pairs = !store.pairs;
+    nodes.pairs.setAttribute("aria-pressed", store.pairs);
+  });
+  nodes.views = choices("Colours", "cb-views", [
+    {id: "plan", content: ["Plan"], title: "Colours show the schedule"},
+    {id: "layer", content: ["Similarity"], title: "Colours show the measured numbers"},
+    {id: "both", content: ["Both"], title: "Numbers as colour, the schedule as a patch inside"},
+  ], () => store.view, setView);
+  nodes.scale = make("div", "cb-scale", {"data-testid": "grid-scale"});
+  nodes.zooms = choices("Zoom", "cb-zooms", [
+    {id: "fit", content: ["Fit"], title: "Every step in view"},
+    {id: "100", content: ["100 %"], title: "Cells of 24 pixels"},
+    {id: "150", content: ["150 %"], title: "Cells of 36 pixels"},
+  ], () => store.zoom, id => { store.zoom = id; store.autoZoom = false; layout(); });
+  nodes.help = action("help", "Keys and gestures", toggleHelp, "cb-help-button");
+  nodes.help.setAttribute("aria-expanded", "false");
+  nodes.bar.replaceChildren(
+    make("div", "cb-bar", {role: "toolbar", "aria-label": "Painting"}, nodes.brushes, nodes.tools,
+      nodes.pairs, make("div", "cb-pair", {}, nodes.undo, nodes.redo), nodes.help),
+    make("div", "cb-bar cb-bar-quiet", {role: "toolbar", "aria-label": "Looking"}, nodes.views,
+      nodes.scale, nodes.zooms));
+  nodes.panel.replaceChildren(...helpLines());
+  syncHistory();
+}
+
+const word = text => make("span", "cb-word", {}, text);
+
+const pairsTitle = () => `Paint ${model.branches.join(" and ")} of a block together`;
+
+function brushChoice(entry, k) {
+  const letter = {compute: "C", reuse: "R", forecast: "F"}[entry.kind];
+  const letters = letter && firstOfKind(k) ? " " + letter : "";
+  return {
+    id: String(k),
+    content: [swatch(k), make("span", "", {}, entry.label), make("kbd", "", {}, String(k))],
+    title: `Brush: ${entry.label} (key ${k}${letters ? " or" + letters : ""})`,
+    keys: k + letters,
+  };
+}
+
+const firstOfKind = k => model.legend.findIndex(e => e.kind === model.legend[k].kind) === k;
+
+// A small cell in the look of action k.
+function swatch(k) {
+  return make("span", "cb-swatch " + lookOf(k), {"data-a": k, "aria-hidden": "true"});
+}
+
+// The look of an action is a class by kind; anything but the three known kinds looks "other".
+function lookOf(k) {
+  const kind = model.legend[k].kind;
+  return "cb-look-" + (["compute", "reuse", "forecast"].includes(kind) ? kind : "other");
+}
+
+function setBrush(k) {
+  store.brush = k;
+  nodes.brushes.sync();
+  say(`Brush: ${brushIs(k).label}. Space or Shift + arrows paint.`);
+}
+
+function setTool(tool) {
+  store.tool = tool;
+  // A 6 px cell cannot be hit with a finger: painting by touch zooms in, panning zooms back.
+  if (COARSE && tool !== "pan" && store.zoom === "fit" && geometry.cw < 14) {
+    store.zoom = "150";
+    store.autoZoom = true;
+  } else if (tool === "pan" && store.autoZoom) {
+    store.zoom = "fit";
+    store.autoZoom = false;
+  }
+  nodes.tools.sync();
+  nodes.zooms.sync();
+  root.dataset.tool = tool;
+  layout();
+}
+
+function setView(view) {
+  store.view = view;
+  root.dataset.view = view;
+  nodes.views.sync();
+  drawScale();
+}
+
+function syncHistory() {
+  const hand = standing(store.pending).length > 0;
+  const labels = {undo: hand ? "stroke" : history.undo, redo: history.redo};
+  for (const way of ["undo", "redo"]) {
+    const label = labels[way], name = capital(way);
+    nodes[way].disabled = label === null || label === undefined;
+    nodes[way].title = (label ? `${name}: ${label}` : `Nothing to ${way}`) +
+      (way === "undo" ? " (Ctrl+Z)" : " (Ctrl+Shift+Z)");
+    nodes[way].setAttribute("aria-label", label ? `${name}: ${label}` : name);
+  }
+}
+
+function toggleHelp() {
+  nodes.panel.hidden = !nodes.panel.hidden;
+  nodes.help.setAttribute("aria-expanded", !nodes.panel.hidden);
+}
+
+function helpLines() {
+  const lines = [
+    ["Drag", "paint; starting on a cell that already has the brush erases to compute"],
+    ["Shift + drag", "a box"],
+    ["Right button", "erase to compute"],
+    ["Click a heading", "a whole row or step; drag over headings for several"],
+    ["Arrows, Home, End, PgUp, PgDn", "move"],
+    ["Space", "toggle the cell, or the row or step of a heading"],
+    ["Shift + arrows", "paint along"],
+    ["C, R or 0–9", "choose a brush"],
+    ["Ctrl + Z, Ctrl + Shift + Z", "undo, redo"],
+    ["Esc", "cancel the stroke in hand"],
+  ];
+  return lines.flatMap(([keys, what]) => [make("dt", "", {}, keys), make("dd", "", {}, what)]);
+}

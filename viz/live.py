@@ -1,0 +1,151 @@
+"""The live side of the page: models loaded in the background, and full runs computed once.
+
+One process serves all visitors. Tensors stay here; what a page gets is plain data.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from caching.errors import CachebrushError, ModelError
+from viz.state import ModelFacts, ViewState
+
+if TYPE_CHECKING:
+    from caching.measure.comparison import Progress
+    from caching.measure.result import Result
+    from caching.measure.timing import BranchTimes
+
+MAX_FULL_RUNS = 24
+MAX_MODELS = 2
+THREADS = "CACHEBRUSH_THREADS"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model ready to run, and what its parts take on this device."""
+
+    model: Any
+    times: BranchTimes
+    device: str
+
+    @property
+    def facts(self) -> ModelFacts:
+        m = self.model
+        return ModelFacts(m.name, m.blocks, m.branches, m.class_names)
+
+
+class Engine:
+    """Loads models on request, in a thread of its own, and runs comparisons one at a time."""
+
+    def __init__(self, *, repeats: int = 3) -> None:
+        self.repeats = repeats
+        self._loaded: OrderedDict[str, Loaded] = OrderedDict()
+        self._errors: dict[str, str] = {}
+        self._threads: dict[str, threading.Thread] = {}
+        self._full: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._lock = threading.Lock()
+        # Two runs at once would only slow each other down and spoil each other's times.
+        self.turn = threading.Lock()
+
+    def begin(self, name: str) -> None:
+        """Start loading `name` unless it is loaded or on its way."""
+        with self._lock:
+            if name in self._loaded or name in self._threads:
+                return
+            self._errors.pop(name, None)
+            thread = threading.Thread(target=self._load, args=(name,), daemon=True)
+            self._threads[name] = thread
+        thread.start()
+
+    def get(self, name: str) -> Loaded | None:
+        with self._lock:
+            return self._loaded.get(name)
+
+    def error(self, name: str) -> str | None:
+        """Why `name` could not be loaded, in words for the page."""
+        return self._errors.get(name)
+
+    def wait(self, name: str) -> Loaded:
+        """The loaded model, loading it first when needed; raises ModelError when that fails."""
+        self.begin(name)
+        thread = self._threads.get(name)
+        if thread is not None:
+            thread.join()
+        found = self.get(name)
+        if found is None:
+            raise ModelError(self._errors.get(name, f"{name} could not be loaded."))
+        return found
+
+    def _load(self, name: str) -> None:
+        try:
+            from caching.measure.timing import device_name, measure_branches
+            from caching.models import load_model
+            from caching.models.device import best_device, use_threads
+
+            use_threads(os.environ.get(THREADS))
+            device, dtype = best_device()
+            model = load_model(name, device=device, dtype=dtype)
+            with self.turn:
+                times = measure_branches(model)
+            with self._lock:
+                self._loaded[name] = Loaded(model, times, device_name(model.device))
+                while len(self._loaded) > MAX_MODELS:
+                    old, _ = self._loaded.popitem(last=False)
+                    for key in [k for k in self._full if k[0] == old]:
+                        del self._full[key]
+        except CachebrushError as error:
+            self._errors[name] = str(error)
+        except Exception as error:
+            # A thread's exception would be lost, and the page would wait for ever.
+            log.exception("loading %s failed", name)
+            self._errors[name] = f"{name} could not be loaded ({type(error).__name__}: {error})."
+        finally:
+            with self._lock:
+                self._threads.pop(name, None)
+
+    def compare(
+        self, state: ViewState, *, stopped: Callable[[], bool] | None = None
+    ) -> Iterator[Progress | Result]:
+        """Run the state's schedule against the full run and the fewer-steps rival.
+
+        Yields Progress, then the Result; ends early when `stopped` says so. The full run of a
+        request is computed once and kept. Raises what the engine raises, before anything runs.
+        """
+        from caching.measure.comparison import Comparison, iter_compare
+        from caching.measure.result import result_of
+
+        loaded = self.wait(state.model.name)
+        settings, steps = state.settings, state.schedule.steps
+        key = (state.model.name, steps, settings)
+        while not self.turn.acquire(timeout=0.1):  # another visitor's run
+            if stopped is not None and stopped():
+                return
+        try:
+            for item in iter_compare(
+                loaded.model,
+                state.schedule,
+                label=settings.label,
+                seed=settings.seed,
+                cfg_scale=settings.cfg_scale,
+                sampler=settings.sampler,
+                known_full=self._full.get(key),
+                repeats=self.repeats if steps * loaded.model.blocks <= 12 * 100 else 1,
+                stopped=stopped,
+            ):
+                if not isinstance(item, Comparison):
+                    yield item
+                    continue
+                self._full[key] = item.full
+                self._full.move_to_end(key)
+                while len(self._full) > MAX_FULL_RUNS:
+                    self._full.popitem(last=False)
+                yield result_of(loaded.model, item, loaded.times)
+        finally:
+            self.turn.release()

@@ -1,0 +1,87 @@
+"""The table of measured numbers: full run, cached run and its rival of the same budget."""
+
+from __future__ import annotations
+
+import html
+import math
+
+from caching.measure.result import NAMES, Figures, Result
+
+DASH = "–"
+
+
+def psnr_words(psnr_db: float | None) -> str:
+    """PSNR for people: a dash for the full run itself, ∞ for an identical picture."""
+    if psnr_db is None:
+        return DASH
+    return "∞ (identical)" if math.isinf(psnr_db) else f"{psnr_db:.1f} dB"
+
+
+def _time_words(ms: float) -> str:
+    return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms"
+
+
+def title_of(name: str, f: Figures) -> str:
+    """What a run is called on the page."""
+    return {
+        "full": f"Full, {f.steps} steps",
+        "cached": "Your schedule",
+        "fewer": f"{f.steps} plain steps",
+    }[name]
+
+
+def verdict(result: Result) -> str:
+    """One sentence: what the paint gained, and whether fewer steps would have done better."""
+    cached, fewer = result.figures["cached"], result.figures["fewer"]
+    if cached.work > 0.9999:
+        return "Every cell was computed: this is the full run itself, nothing is saved."
+    assert cached.psnr_db is not None and fewer.psnr_db is not None
+    gap = cached.psnr_db - fewer.psnr_db
+    share = f"{1 - cached.work:.0%} of the work was reused and the run was {cached.speedup:.2f}× as fast"
+    if math.isnan(gap) or abs(gap) < 0.5:
+        return f"{share}; simply taking {fewer.steps} steps comes out about as close to the full picture."
+    better = "closer to" if gap > 0 else "farther from"
+    by = "far" if math.isinf(gap) else f"{abs(gap):.1f} dB"
+    return f"{share}; it is {by} {better} the full picture than simply taking {fewer.steps} steps."
+
+
+def _cell(text: str, tip: str, test: str) -> str:
+    return f'<td title="{html.escape(tip)}" data-testid="{test}">{html.escape(text)}</td>'
+
+
+def _row(name: str, f: Figures, full: Figures, setting: str) -> str:
+    many = ", ".join(f"{t:.0f}" for t in f.total_ms)
+    times = f"median of {len(f.total_ms)} runs in turn ({many} ms), {setting}; autoencoder not included"
+    speed = (
+        f"median of {full.median_ms:.0f} ms / {f.median_ms:.0f} ms over runs that followed each other"
+    )
+    cells = [
+        _cell(f"{f.work:.0%}", f"multiply-accumulates over those of the full run; {f.nfe} network "
+              f"evaluations; cache {f.cache_mib:.2f} MiB", f"{name}-work"),
+        _cell(_time_words(f.median_ms), times, f"{name}-time"),
+        _cell(DASH if name == "full" else f"{f.speedup:.2f}×", speed, f"{name}-speedup"),
+        _cell(psnr_words(f.psnr_db), "peak signal-to-noise ratio against the full picture of the same "
+              "noise: closeness to it, not beauty", f"{name}-psnr"),
+        _cell(DASH if f.ssim is None else f"{f.ssim:.3f}", "structural similarity to the full picture "
+              "of the same noise, 1 = equal", f"{name}-ssim"),
+    ]  # fmt: skip
+    head = f'<th scope="row">{html.escape(title_of(name, f))}</th>'
+    return f'<tr class="cb-row-{name}">{head}{"".join(cells)}</tr>'
+
+
+def numbers_html(result: Result, *, stale: bool) -> str:
+    """The table as HTML; `stale` says that the grid has been repainted since it was measured."""
+    full = result.figures["full"]
+    rows = "".join(_row(name, result.figures[name], full, result.setting) for name in NAMES)
+    heads = "".join(
+        f'<th scope="col">{h}</th>' for h in ("", "Work", "Time", "Faster", "PSNR", "SSIM")
+    )
+    source = result.recorded or f"measured on {result.setting}"
+    note = "The grid has changed since: press Run to measure it." if stale else verdict(result)
+    return (
+        f'<div class="cb-numbers{" cb-stale" if stale else ""}" data-testid="numbers" '
+        f'data-source="{"recorded" if result.recorded else "live"}">'
+        f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        f'<p class="cb-verdict" data-testid="verdict" role="status">{html.escape(note)}</p>'
+        f'<p class="cb-source" data-testid="source">{html.escape(source)}</p></div>'
+    )

@@ -1,0 +1,1 @@
+"""Pages: what each shows for a state and a result. Layout and events are wired in app.py."""

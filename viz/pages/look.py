@@ -1,0 +1,43 @@
+"""How the page looks: theme, style sheet and the scripts that belong to the page as a whole."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import gradio as gr
+from gradio.themes.utils.fonts import LocalFont
+
+from viz.figures.page import FIGURE_CSS, HOVER_HEAD
+
+_HERE = files(__package__)
+
+STYLE = FIGURE_CSS + (_HERE / "studio.css").read_text(encoding="utf-8")
+HEAD = HOVER_HEAD
+SAVE_JS = (_HERE / "save.js").read_text(encoding="utf-8")
+
+
+def theme() -> gr.themes.Base:
+    """Gradio's default with a blue accent, legible greys and only fonts that ship with it.
+
+    Weight 400 and 700: the bundled files of weight 600 hold no Latin letters.
+    """
+    return gr.themes.Default(
+        primary_hue="blue",
+        neutral_hue="slate",
+        text_size="sm",
+        spacing_size="sm",
+        radius_size="sm",
+        font=(LocalFont("Source Sans Pro", weights=(400, 700)), "ui-sans-serif", "sans-serif"),
+        font_mono=(LocalFont("IBM Plex Mono", weights=(400,)), "ui-monospace", "monospace"),
+    ).set(
+        button_primary_background_fill="#0B4F7D",
+        button_primary_background_fill_hover="#083B5E",
+        button_primary_background_fill_dark="#2C7DB4",
+        button_primary_background_fill_hover_dark="#3B8FC8",
+        button_primary_text_color="white",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+        block_label_text_color="*neutral_700",
+        block_info_text_color="*neutral_600",
+        block_info_text_color_dark="*neutral_300",
+    )

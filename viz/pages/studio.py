@@ -1,0 +1,147 @@
+"""The studio: what each part of the page shows for a state, a result and the tables at hand."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from caching.measure.result import Result
+from caching.predict.proxy import Tables
+from caching.schedule import Schedule
+from viz.compare.values import Comparison, source
+from viz.figures.curves import text_summary
+from viz.grid.encode import Brush, grid_layer, grid_live, grid_spec, grid_value
+from viz.numbers import psnr_words, title_of
+from viz.state import Entry, ModelFacts, Settings, ViewState
+
+SAMPLER_NAMES: Mapping[str, str] = {
+    "ddim": "DDIM (papers' spacing)",
+    "ddim-diffusers": "DDIM (diffusers' spacing)",
+    "dpmsolver++": "DPM-Solver++ 2M",
+    "euler": "Euler",
+    "ddpm": "DDPM (stochastic)",
+}
+
+
+def start_state(result: Result) -> ViewState:
+    """The state a page opens in: the recorded run's own."""
+    model = ModelFacts(result.model, result.blocks, result.branches, result.class_names)
+    settings = Settings(result.label, result.seed, result.cfg_scale, result.sampler)
+    return ViewState(model, settings, Entry("start", result.schedule))
+
+
+def tables_for(tables: Tables, steps: int) -> Tables:
+    """The tables at another step count, marked as carried over until a run refreshes them."""
+    return tables if tables.change.shape[0] == steps else tables.resample(steps)
+
+
+def value_of(state: ViewState) -> dict[str, Any]:
+    return grid_value(
+        state.schedule.actions, ack=state.ack, undo=state.undo_label, redo=state.redo_label
+    )
+
+
+def spec_of(state: ViewState, tables: Tables, timesteps: tuple[float, ...] | None) -> dict[str, Any]:
+    steps = state.schedule.steps
+    legend = [Brush(p.name, p.name, p.label.capitalize()) for p in state.schedule.legend]
+    return grid_spec(
+        steps=steps,
+        blocks=state.model.blocks,
+        branches=state.model.branches,
+        timesteps=timesteps if timesteps and len(timesteps) == steps else None,
+        legend=legend,
+        tables=tables_for(tables, steps),
+    )
+
+
+def last_change(tables: Tables) -> np.ndarray:
+    """Relative L1 change since the step before, float32 (S, L, R), NaN at step 0."""
+    change: np.ndarray = tables.change[..., 0].astype(np.float32)
+    change = change.copy()
+    change[0] = np.nan
+    return change
+
+
+def layer_of(tables: Tables) -> dict[str, Any]:
+    change = last_change(tables)
+    # A few cells change several times as much as the rest and would leave it all one colour.
+    high = max(1e-3, float(np.nanpercentile(change, 95))) if len(change) > 1 else 1.0
+    return grid_layer(
+        change, label="change since the step before (relative L1)", low=0.0, high=high
+    )
+
+
+def executed_of(result: Result) -> dict[str, Any]:
+    """The executed marks of a finished run."""
+    return grid_live(
+        f"{result.model}-{result.seed}-{hash(result.schedule)}",
+        result.executed,
+        total=result.schedule.steps,
+        done=True,
+        ms=result.step_ms,
+        asked=result.schedule.actions,
+    )
+
+
+def held_words(result: Result) -> str:
+    """What is equal in all pictures of a comparison."""
+    return (
+        f"same noise, seed {result.seed} · {result.class_names[result.label]} · "
+        f"guidance {result.cfg_scale:g} · {SAMPLER_NAMES.get(result.sampler, result.sampler)}"
+    )
+
+
+def comparison_of(result: Result, rev: int) -> Comparison:
+    """The three pictures with their trajectories."""
+    sources = {}
+    for name, pictures in result.pictures.items():
+        f = result.figures[name]
+        time_words = f"{f.median_ms:.0f} ms"
+        caption = f"{f.work:.0%} of the work · {time_words}"
+        if f.psnr_db is not None:
+            caption += f" · {psnr_words(f.psnr_db)}"
+        sources[name] = source(title_of(name, f), caption, pictures.frames, pictures.final)
+    return Comparison(rev, held_words(result), sources, "recorded" if result.recorded else None)
+
+
+def curves_words(tables: Tables, branches: tuple[str, ...]) -> str:
+    return text_summary(last_change(tables), branches=branches)
+
+
+def notice_html(text: str, kind: str = "info") -> str:
+    """One line for the page: kind info, busy, ready or error."""
+    if not text:
+        return ""
+    role = "alert" if kind == "error" else "status"
+    return (
+        f'<div class="cb-notice cb-{kind}" role="{role}" data-testid="notice" data-kind="{kind}">'
+        f"{html.escape(text)}</div>"
+    )
+
+
+def is_stale(result: Result, state: ViewState) -> bool:
+    """Whether `result` was measured for something else than what the page now asks for."""
+    s = state.settings
+    same = (result.label, result.seed, result.cfg_scale, result.sampler, result.model)
+    return (
+        same != (s.label, s.seed, s.cfg_scale, s.sampler, state.model.name)
+        or result.schedule.actions.shape != state.schedule.actions.shape
+        or not np.array_equal(result.schedule.actions, state.schedule.actions)
+    )
+
+
+def file_of(state: ViewState, result: Result) -> Schedule:
+    """The schedule as it should be saved: with the context it was painted in."""
+    from caching.context import Context
+
+    known = result.schedule.context if not is_stale(result, state) else None
+    context = known or Context(
+        steps=state.schedule.steps,
+        sampler=state.settings.sampler,
+        model_id=state.model.name,
+    )
+    s = state.schedule
+    return Schedule(s.actions, s.legend, s.branches, s.context or context)

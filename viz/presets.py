@@ -1,0 +1,104 @@
+"""The presets of the page: each repaints the grid from a few controls and says where it is from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from caching.errors import RequestError
+from caching.policies.ends import ends
+from caching.policies.full import full
+from caching.policies.interval import every
+from caching.policies.threshold import smoothcache
+from caching.schedule import Schedule
+from viz.state import ViewState
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What the preset controls of the page say; each preset reads only its own."""
+
+    interval: int = 2
+    alpha: float = 0.1
+    first: int = 3
+    last: int = 3
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One way to fill the grid. `uses` names the controls it reads."""
+
+    name: str
+    title: str
+    note: str  # what it does and where it is from, one or two sentences
+    uses: tuple[str, ...]
+    plan: Callable[[ViewState, Controls, np.ndarray], Schedule]
+    words: Callable[[Controls], str]
+
+
+def _full(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
+    return full(state.schedule.steps, state.model.blocks, branches=state.model.branches)
+
+
+def _every_end(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
+    return every(
+        state.schedule.steps, state.model.blocks, c.interval, align="end", branches=state.model.branches
+    )
+
+
+def _every_start(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
+    return every(
+        state.schedule.steps, state.model.blocks, c.interval, align="start", branches=state.model.branches
+    )
+
+
+def _smoothcache(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
+    return smoothcache(change, c.alpha, lookahead=min(3, change.shape[-1]), branches=state.model.branches)
+
+
+def _per_block(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
+    return smoothcache(
+        change,
+        c.alpha,
+        lookahead=min(3, change.shape[-1]),
+        per="block",
+        branches=state.model.branches,
+    )
+
+
+def _ends(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
+    return ends(
+        state.schedule.steps, state.model.blocks, c.first, c.last, branches=state.model.branches
+    )
+
+
+PRESETS: tuple[Preset, ...] = (
+    Preset("full", "Full", "Every cell computed: the run all others are judged against.", (), _full,
+           lambda c: "full"),
+    Preset("fora", "FORA, every N", "FORA (arXiv 2407.01425) as its code runs: it counts steps down, so "
+           "the last step falls on the beat.", ("interval",), _every_end,
+           lambda c: f"FORA, every {c.interval}"),
+    Preset("fora-start", "FORA, from step 0", "The same interval counted from step 0 with the last step "
+           "forced, as SmoothCache's “fora” files have it: the mirror image.", ("interval",),
+           _every_start, lambda c: f"every {c.interval} from step 0"),
+    Preset("smoothcache", "SmoothCache", "SmoothCache (arXiv 2411.10510) on this model's own full run: "
+           "reuse up to 3 steps while the mean change over blocks stays under α; one pattern per "
+           "branch.", ("alpha",), _smoothcache, lambda c: f"SmoothCache α {c.alpha:g}"),
+    Preset("per-block", "SmoothCache, per block", "The same threshold on every block's own curve; closer "
+           "to Block Caching (arXiv 2312.03209) than to the paper.", ("alpha",), _per_block,
+           lambda c: f"per block α {c.alpha:g}"),
+    Preset("ends", "First and last computed", "The first and last steps computed, everything between "
+           "reused from the last of the first.", ("first", "last"), _ends,
+           lambda c: f"first {c.first}, last {c.last}"),
+)  # fmt: skip
+
+
+def preset(name: str) -> Preset:
+    """A preset by name; RequestError lists the known ones."""
+    for one in PRESETS:
+        if one.name == name:
+            return one
+    raise RequestError(f"preset {name!r} is not known, expected one of: "
+                       f"{', '.join(p.name for p in PRESETS)}.")
