@@ -186,8 +186,11 @@ def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
         _show_controls, parts["preset"], [*controls, parts["note"]], show_progress="hidden",
         queue=False, api_visibility="private",
     )  # fmt: skip
-    then_run(parts["preset"].select(named(handlers.repaint), chosen, edit, **FAST))
     threshold = [parts["preset"], parts["alpha"], visit]
+    repainted = parts["preset"].select(named(handlers.repaint), chosen, edit, **FAST)
+    then_run(
+        repainted.then(named(handlers.threshold_curves), threshold, [parts["curves"]], **FAST)
+    )
     for one in controls:
         one.input(named(handlers.repaint), chosen, edit, **FAST)
         then_run(one.release(named(handlers.threshold_curves), threshold, [parts["curves"]], **FAST))

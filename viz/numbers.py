@@ -77,7 +77,7 @@ def numbers_html(result: Result, *, stale: bool) -> str:
         f'<th scope="col">{h}</th>' for h in ("", "Work", "Time", "Faster", "PSNR", "SSIM")
     )
     source = result.recorded or f"measured on {result.setting}"
-    note = "The grid has changed since: press Run to measure it." if stale else verdict(result)
+    note = "Measured before the last change: press Run to measure what you see now." if stale else verdict(result)
     return (
         f'<div class="cb-numbers{" cb-stale" if stale else ""}" data-testid="numbers" '
         f'data-source="{"recorded" if result.recorded else "live"}">'

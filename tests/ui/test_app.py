@@ -248,7 +248,7 @@ def test_a_file_of_100_mb_is_refused(app: Callable[..., Any], tmp_path: Path) ->
     with path.open("wb") as file:
         file.truncate(100 * 2**20)
     page.locator("#open").locator("xpath=..").locator("input[type=file]").set_input_files(path)
-    expect(page.get_by_text("exceeds the maximum").first).to_be_visible()
+    expect(page.get_by_text("exceed the maximum").first).to_be_visible()
     assert rows(page) == before
 
 
