@@ -107,7 +107,10 @@ class DiffusersSampler:
 
     def __init__(self, scheduler: Any, steps: int, device: torch.device, seed: int) -> None:
         self.scheduler = copy.deepcopy(scheduler)
-        self.scheduler.set_timesteps(steps, device=device)
+        with warnings.catch_warnings():
+            # diffusers gives numpy 2 tensors without the `copy` keyword it asks for.
+            warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+            self.scheduler.set_timesteps(steps, device=device)
         self.times = self.scheduler.timesteps
         self.timesteps = tuple(float(t) for t in self.times)
         self.first_scale = float(self.scheduler.init_noise_sigma)
