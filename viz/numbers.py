@@ -74,7 +74,7 @@ def numbers_html(result: Result, *, stale: bool) -> str:
     full = result.figures["full"]
     rows = "".join(_row(name, result.figures[name], full, result.setting) for name in NAMES)
     heads = "".join(
-        f'<th scope="col">{h}</th>' for h in ("", "Work", "Time", "Faster", "PSNR", "SSIM")
+        f'<th scope="col">{h}</th>' for h in ("Run", "Work", "Time", "Faster", "PSNR", "SSIM")
     )
     source = result.recorded or f"measured on {result.setting}"
     note = "Measured before the last change: press Run to measure what you see now." if stale else verdict(result)

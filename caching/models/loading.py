@@ -68,16 +68,20 @@ def _folder_of_hub(name: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     wanted = ["model_index.json", "*/config.json", "scheduler/*.json"]
+    parts = ("transformer", "vae")
     try:
-        folder = snapshot_download(
-            name, allow_patterns=[*wanted, "transformer/*", "vae/*"], ignore_patterns=["*.msgpack"]
-        )
+        # Many repositories hold the same weights in several forms; only one is fetched.
+        safe = [f"{part}/*.safetensors*" for part in parts]
+        folder = Path(snapshot_download(name, allow_patterns=[*wanted, *safe]))
+        bare = [p for p in parts if not any((folder / p).glob("*.safetensors"))]
+        if bare:
+            snapshot_download(name, allow_patterns=[f"{part}/*.bin*" for part in bare])
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise ModelError(
             f"{name!r} could not be fetched from the hub ({type(error).__name__}: {error}). "
             "Check the id and the connection, or give a folder on disk."
         ) from error
-    return Path(folder)
+    return folder
 
 
 @contextmanager

@@ -32,8 +32,8 @@ def theme() -> gr.themes.Base:
     ).set(
         button_primary_background_fill="#0B4F7D",
         button_primary_background_fill_hover="#083B5E",
-        button_primary_background_fill_dark="#2C7DB4",
-        button_primary_background_fill_hover_dark="#3B8FC8",
+        button_primary_background_fill_dark="#2474A8",
+        button_primary_background_fill_hover_dark="#2C7DB4",
         button_primary_text_color="white",
         body_text_color_subdued="*neutral_600",
         body_text_color_subdued_dark="*neutral_300",
