@@ -20,8 +20,9 @@ from viz.compare import CompareView
 from viz.grid import ScheduleGrid
 from viz.live import Engine
 from viz.pages import studio
-from viz.pages.handlers import Handlers, Parts, start_visit
+from viz.pages.handlers import Handlers, Parts
 from viz.pages.look import HEAD, SAVE_JS, STYLE, theme
+from viz.pages.visit import start_visit
 from viz.presets import PRESETS
 
 # Strokes answer at once and are never recorded or offered as an endpoint.
@@ -37,6 +38,8 @@ SLOW: dict[str, Any] = {
     "concurrency_limit": 8,
     "concurrency_id": "run",
 }
+# Waiting for a download must not take the place of somebody's run.
+LOAD: dict[str, Any] = {**SLOW, "concurrency_id": "load", "concurrency_limit": 4}
 
 
 def _controls(start: Any) -> dict[str, Any]:
@@ -106,18 +109,15 @@ def _layout(handlers: Handlers, start: Any) -> dict[str, Any]:
         with gr.Column(scale=6, min_width=340, elem_classes="cb-centre"):
             parts["grid"] = ScheduleGrid(
                 studio.value_of(start.state),
-                spec=studio.spec_of(start.state, start.tables, result.timesteps),
-                layer=studio.layer_of(start.tables),
+                spec=start.spec(),
+                layer=start.layer(),
                 live=studio.executed_of(result),
                 elem_id="grid",
             )
             parts["curves"] = gr.Plot(
-                handlers.curves(start), show_label=False, elem_id="curves", container=False
+                start.curves(), show_label=False, elem_id="curves", container=False
             )
-            parts["words"] = gr.HTML(
-                text.figure_words(studio.curves_words(start.tables, start.state.model.branches)),
-                elem_classes="cb-note",
-            )
+            parts["words"] = gr.HTML(start.words(), elem_classes="cb-note")
         with gr.Column(scale=4, min_width=340, elem_classes="cb-right"):
             with gr.Row(elem_classes="cb-run"):
                 parts["run"] = gr.Button("Run", variant="primary", elem_id="run")
@@ -125,7 +125,7 @@ def _layout(handlers: Handlers, start: Any) -> dict[str, Any]:
                 parts["auto"] = gr.Checkbox(
                     True, label="Run on release", elem_id="auto", container=False
                 )
-            parts["numbers"] = gr.HTML(handlers.numbers(start), elem_id="numbers")
+            parts["numbers"] = gr.HTML(start.numbers(), elem_id="numbers")
             parts["compare"] = CompareView(
                 studio.comparison_of(result, start.rev), elem_id="compare"
             )
@@ -165,16 +165,20 @@ def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
     def stream(fn: Callable[..., Iterator[Parts]]) -> Callable[..., Iterator[dict[Any, Any]]]:
         return _stream(fn, parts)
 
-    edit = [parts[k] for k in ("grid", "numbers", "notice", "steps", "curves")]
-    live = [parts[k] for k in ("grid", "compare", "numbers", "notice", "curves")]
-    auto = {"fn": stream(handlers.run_if_wanted), "inputs": [parts["auto"], parts["grid"], visit], "outputs": live}
+    edit = [parts[k] for k in ("grid", "numbers", "notice", "steps", "curves", "words")]
+    live = [parts[k] for k in ("grid", "compare", "numbers", "notice", "curves", "words")]
+    auto = {
+        "fn": stream(handlers.run_if_wanted),
+        "inputs": [parts["auto"], parts["grid"], visit],
+        "outputs": live,
+    }
 
     def then_run(event: Any) -> None:
         event.then(**auto, **SLOW)
 
     then_run(parts["grid"].input(named(handlers.strokes), [parts["grid"], visit], edit, **FAST))
     settings = [parts[k] for k in ("label", "seed", "cfg", "sampler")]
-    quiet = [parts["numbers"], parts["notice"]]
+    quiet = [parts["numbers"], parts["notice"], parts["grid"]]
     for one in ("label", "seed", "cfg", "sampler"):
         event = parts[one].release if one == "cfg" else parts[one].input
         then_run(event(named(handlers.configure), [*settings, visit], quiet, **FAST))
@@ -188,12 +192,12 @@ def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
     )  # fmt: skip
     threshold = [parts["preset"], parts["alpha"], visit]
     repainted = parts["preset"].select(named(handlers.repaint), chosen, edit, **FAST)
-    then_run(
-        repainted.then(named(handlers.threshold_curves), threshold, [parts["curves"]], **FAST)
-    )
+    then_run(repainted.then(named(handlers.threshold_curves), threshold, [parts["curves"]], **FAST))
     for one in controls:
         one.input(named(handlers.repaint), chosen, edit, **FAST)
-        then_run(one.release(named(handlers.threshold_curves), threshold, [parts["curves"]], **FAST))
+        then_run(
+            one.release(named(handlers.threshold_curves), threshold, [parts["curves"]], **FAST)
+        )
 
     parts["run"].click(stream(handlers.run), [parts["grid"], visit], live, **SLOW)
     parts["stop"].click(named(handlers.stop), visit, [parts["notice"]], **FAST)
@@ -201,10 +205,10 @@ def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
         None, parts["file"], None, js=SAVE_JS
     )
     then_run(parts["open"].upload(named(handlers.open_file), [parts["open"], visit], edit, **FAST))
-    load = [*edit, parts["label"]]
+    load = [*edit, parts["label"], parts["compare"]]
     gr.on(
         [parts["load"].click, parts["model"].submit],
-        stream(handlers.use_model), [parts["model"], visit], load, **SLOW,
+        stream(handlers.use_model), [parts["model"], visit], load, **LOAD,
     )  # fmt: skip
 
 

@@ -17,12 +17,14 @@ from caching.errors import CachebrushError, ModelError
 from viz.state import ModelFacts, ViewState
 
 if TYPE_CHECKING:
+    from caching.engine.run import Run
     from caching.measure.comparison import Progress
     from caching.measure.result import Result
     from caching.measure.timing import BranchTimes
 
 MAX_FULL_RUNS = 24
 MAX_MODELS = 2
+MAX_ERRORS = 100
 THREADS = "CACHEBRUSH_THREADS"
 log = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ class Engine:
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._errors: dict[str, str] = {}
         self._threads: dict[str, threading.Thread] = {}
-        self._full: OrderedDict[tuple[Any, ...], Any] = OrderedDict()
+        self._full: OrderedDict[tuple[Any, ...], Run] = OrderedDict()
         self._lock = threading.Lock()
         # Two runs at once would only slow each other down and spoil each other's times.
         self.turn = threading.Lock()
@@ -62,11 +64,15 @@ class Engine:
             self._errors.pop(name, None)
             thread = threading.Thread(target=self._load, args=(name,), daemon=True)
             self._threads[name] = thread
-        thread.start()
+            thread.start()  # inside the lock: nobody may join a thread that has not begun
 
     def get(self, name: str) -> Loaded | None:
+        """The model if it is loaded; using one keeps it from being the next to go."""
         with self._lock:
-            return self._loaded.get(name)
+            found = self._loaded.get(name)
+            if found is not None:
+                self._loaded.move_to_end(name)
+            return found
 
     def error(self, name: str) -> str | None:
         """Why `name` could not be loaded, in words for the page."""
@@ -74,13 +80,20 @@ class Engine:
 
     def wait(self, name: str) -> Loaded:
         """The loaded model, loading it first when needed; raises ModelError when that fails."""
+        found = self.wait_unless(name, lambda: False)
+        assert found is not None  # nothing stops this wait
+        return found
+
+    def wait_unless(self, name: str, stopped: Callable[[], bool]) -> Loaded | None:
+        """As `wait`, but None as soon as `stopped` says so; the loading itself goes on."""
         self.begin(name)
-        thread = self._threads.get(name)
-        if thread is not None:
-            thread.join()
+        while (thread := self._threads.get(name)) is not None:
+            if stopped():
+                return None
+            thread.join(0.1)
         found = self.get(name)
         if found is None:
-            raise ModelError(self._errors.get(name, f"{name} could not be loaded."))
+            raise ModelError(self._errors.get(name, f"{name} could not be loaded; try again."))
         return found
 
     def _load(self, name: str) -> None:
@@ -101,14 +114,32 @@ class Engine:
                     for key in [k for k in self._full if k[0] == old]:
                         del self._full[key]
         except CachebrushError as error:
-            self._errors[name] = str(error)
+            self._fail(name, str(error))
         except Exception as error:
             # A thread's exception would be lost, and the page would wait for ever.
             log.exception("loading %s failed", name)
-            self._errors[name] = f"{name} could not be loaded ({type(error).__name__}: {error})."
+            kind = type(error).__name__
+            self._fail(name, f"{name} could not be loaded ({kind}: {error!s:.300}).")
         finally:
             with self._lock:
                 self._threads.pop(name, None)
+
+    def _fail(self, name: str, words: str) -> None:
+        """Remember why, for those who wait; visitors can name any number of models."""
+        with self._lock:
+            self._errors[name] = words
+            while len(self._errors) > MAX_ERRORS:
+                del self._errors[next(iter(self._errors))]
+
+    def _keep(self, key: tuple[Any, ...], loaded: Loaded, full: Run) -> None:
+        """Keep a full run for as long as the model it is of stays loaded."""
+        with self._lock:
+            if self._loaded.get(key[0]) is not loaded:
+                return
+            self._full[key] = full
+            self._full.move_to_end(key)
+            while len(self._full) > MAX_FULL_RUNS:
+                self._full.popitem(last=False)
 
     def compare(
         self, state: ViewState, *, stopped: Callable[[], bool] | None = None
@@ -116,16 +147,23 @@ class Engine:
         """Run the state's schedule against the full run and the fewer-steps rival.
 
         Yields Progress, then the Result; ends early when `stopped` says so. The full run of a
-        request is computed once and kept. Raises what the engine raises, before anything runs.
+        request is computed once and kept. Raises what the engine raises, before anything runs;
+        whatever happens, the next run gets its turn.
         """
         from caching.measure.comparison import Comparison, iter_compare
         from caching.measure.result import result_of
 
-        loaded = self.wait(state.model.name)
+        stopped = stopped or (lambda: False)
+        loaded = self.wait_unless(state.model.name, stopped)
+        if loaded is None:
+            return
+        model = loaded.model
+        # The folder may hold another model now than when the page was told of it.
+        state.schedule.check_fits(blocks=model.blocks, branches=model.branches)
         settings, steps = state.settings, state.schedule.steps
         key = (state.model.name, steps, settings)
         while not self.turn.acquire(timeout=0.1):  # another visitor's run
-            if stopped is not None and stopped():
+            if stopped():
                 return
         try:
             for item in iter_compare(
@@ -142,10 +180,7 @@ class Engine:
                 if not isinstance(item, Comparison):
                     yield item
                     continue
-                self._full[key] = item.full
-                self._full.move_to_end(key)
-                while len(self._full) > MAX_FULL_RUNS:
-                    self._full.popitem(last=False)
+                self._keep(key, loaded, item.full)
                 yield result_of(loaded.model, item, loaded.times)
         finally:
             self.turn.release()

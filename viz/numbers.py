@@ -8,6 +8,11 @@ import math
 from caching.measure.result import NAMES, Figures, Result
 
 DASH = "–"
+PSNR_TIP = (
+    "peak signal-to-noise ratio against the full picture of the same noise: closeness to it, not "
+    "beauty"
+)
+SSIM_TIP = "structural similarity to the full picture of the same noise, 1 = equal"
 
 
 def psnr_words(psnr_db: float | None) -> str:
@@ -37,12 +42,14 @@ def verdict(result: Result) -> str:
         return "Every cell was computed: this is the full run itself, nothing is saved."
     assert cached.psnr_db is not None and fewer.psnr_db is not None
     gap = cached.psnr_db - fewer.psnr_db
-    share = f"{1 - cached.work:.0%} of the work was reused and the run was {cached.speedup:.2f}× as fast"
+    share = f"{1 - cached.work:.0%} of the work was reused and the run was "
+    share += f"{cached.speedup:.2f}× as fast"
+    plain = f"simply taking {fewer.steps} steps"
     if math.isnan(gap) or abs(gap) < 0.5:
-        return f"{share}; simply taking {fewer.steps} steps comes out about as close to the full picture."
+        return f"{share}; {plain} comes out about as close to the full picture."
     better = "closer to" if gap > 0 else "farther from"
-    by = "far" if math.isinf(gap) else f"{abs(gap):.1f} dB"
-    return f"{share}; it is {by} {better} the full picture than simply taking {fewer.steps} steps."
+    by = "much" if math.isinf(gap) else f"{abs(gap):.1f} dB"
+    return f"{share}; it is {by} {better} the full picture than {plain}."
 
 
 def _cell(text: str, tip: str, test: str) -> str:
@@ -51,33 +58,47 @@ def _cell(text: str, tip: str, test: str) -> str:
 
 def _row(name: str, f: Figures, full: Figures, setting: str) -> str:
     many = ", ".join(f"{t:.0f}" for t in f.total_ms)
-    times = f"median of {len(f.total_ms)} runs in turn ({many} ms), {setting}; autoencoder not included"
-    speed = (
-        f"median of {full.median_ms:.0f} ms / {f.median_ms:.0f} ms over runs that followed each other"
+    times = (
+        f"median of {len(f.total_ms)} runs in turn ({many} ms), {setting}; autoencoder not included"
+    )
+    speed = f"median of {full.median_ms:.0f} ms / {f.median_ms:.0f} ms over runs in turn"
+    work = (
+        f"multiply-accumulates over those of the full run; {f.nfe} network evaluations; "
+        f"cache {f.cache_mib:.2f} MiB"
     )
     cells = [
-        _cell(f"{f.work:.0%}", f"multiply-accumulates over those of the full run; {f.nfe} network "
-              f"evaluations; cache {f.cache_mib:.2f} MiB", f"{name}-work"),
+        _cell(f"{f.work:.0%}", work, f"{name}-work"),
         _cell(_time_words(f.median_ms), times, f"{name}-time"),
         _cell(DASH if name == "full" else f"{f.speedup:.2f}×", speed, f"{name}-speedup"),
-        _cell(psnr_words(f.psnr_db), "peak signal-to-noise ratio against the full picture of the same "
-              "noise: closeness to it, not beauty", f"{name}-psnr"),
-        _cell(DASH if f.ssim is None else f"{f.ssim:.3f}", "structural similarity to the full picture "
-              "of the same noise, 1 = equal", f"{name}-ssim"),
-    ]  # fmt: skip
+        _cell(psnr_words(f.psnr_db), PSNR_TIP, f"{name}-psnr"),
+        _cell(DASH if f.ssim is None else f"{f.ssim:.3f}", SSIM_TIP, f"{name}-ssim"),
+    ]
     head = f'<th scope="row">{html.escape(title_of(name, f))}</th>'
     return f'<tr class="cb-row-{name}">{head}{"".join(cells)}</tr>'
 
 
-def numbers_html(result: Result, *, stale: bool) -> str:
-    """The table as HTML; `stale` says that the grid has been repainted since it was measured."""
+def _note(result: Result, *, stale: bool, other_model: bool) -> str:
+    if other_model:
+        return f"Measured with {result.model}, not with this model: press Run to measure this one."
+    if stale:
+        return "Measured before the last change: press Run to measure what you see now."
+    return verdict(result)
+
+
+def numbers_html(result: Result, *, stale: bool, other_model: bool = False) -> str:
+    """The table as HTML.
+
+    `stale`: the page asks for something else than what was measured; `other_model`: even of another
+    model.
+    """
     full = result.figures["full"]
     rows = "".join(_row(name, result.figures[name], full, result.setting) for name in NAMES)
     heads = "".join(
         f'<th scope="col">{h}</th>' for h in ("Run", "Work", "Time", "Faster", "PSNR", "SSIM")
     )
     source = result.recorded or f"measured on {result.setting}"
-    note = "Measured before the last change: press Run to measure what you see now." if stale else verdict(result)
+    stale = stale or other_model
+    note = _note(result, stale=stale, other_model=other_model)
     return (
         f'<div class="cb-numbers{" cb-stale" if stale else ""}" data-testid="numbers" '
         f'data-source="{"recorded" if result.recorded else "live"}">'

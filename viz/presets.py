@@ -44,23 +44,43 @@ def _full(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
 
 def _every_end(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
     return every(
-        state.schedule.steps, state.model.blocks, c.interval, align="end", branches=state.model.branches
+        state.schedule.steps,
+        state.model.blocks,
+        c.interval,
+        align="end",
+        branches=state.model.branches,
     )
 
 
 def _every_start(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
     return every(
-        state.schedule.steps, state.model.blocks, c.interval, align="start", branches=state.model.branches
+        state.schedule.steps,
+        state.model.blocks,
+        c.interval,
+        align="start",
+        branches=state.model.branches,
     )
 
 
+def _known(change: np.ndarray) -> np.ndarray:
+    """The measured changes; without any, a threshold would call every cell reusable."""
+    if not change.any():
+        raise RequestError(
+            "this preset reads how much each block changes, which is not known before this model's "
+            "first full run: press Run, then choose it again."
+        )
+    return change
+
+
 def _smoothcache(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
-    return smoothcache(change, c.alpha, lookahead=min(3, change.shape[-1]), branches=state.model.branches)
+    return smoothcache(
+        _known(change), c.alpha, lookahead=min(3, change.shape[-1]), branches=state.model.branches
+    )
 
 
 def _per_block(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
     return smoothcache(
-        change,
+        _known(change),
         c.alpha,
         lookahead=min(3, change.shape[-1]),
         per="block",
@@ -75,24 +95,59 @@ def _ends(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
 
 
 PRESETS: tuple[Preset, ...] = (
-    Preset("full", "Full", "Every cell computed: the run all others are judged against.", (), _full,
-           lambda c: "full"),
-    Preset("fora", "FORA, every N", "FORA (arXiv 2407.01425) as its code runs: it counts steps down, so "
-           "the last step falls on the beat.", ("interval",), _every_end,
-           lambda c: f"FORA, every {c.interval}"),
-    Preset("fora-start", "FORA, from step 0", "The same interval counted from step 0 with the last step "
-           "forced, as SmoothCache's “fora” files have it: the mirror image.", ("interval",),
-           _every_start, lambda c: f"every {c.interval} from step 0"),
-    Preset("smoothcache", "SmoothCache", "SmoothCache (arXiv 2411.10510) on this model's own full run: "
-           "reuse up to 3 steps while the mean change over blocks stays under α; one pattern per "
-           "branch.", ("alpha",), _smoothcache, lambda c: f"SmoothCache α {c.alpha:g}"),
-    Preset("per-block", "SmoothCache, per block", "The same threshold on every block's own curve; closer "
-           "to Block Caching (arXiv 2312.03209) than to the paper.", ("alpha",), _per_block,
-           lambda c: f"per block α {c.alpha:g}"),
-    Preset("ends", "First and last computed", "The first and last steps computed, everything between "
-           "reused from the last of the first.", ("first", "last"), _ends,
-           lambda c: f"first {c.first}, last {c.last}"),
-)  # fmt: skip
+    Preset(
+        "full",
+        "Full",
+        "Every cell computed: the run all others are judged against.",
+        (),
+        _full,
+        lambda c: "full",
+    ),
+    Preset(
+        "fora",
+        "FORA, every N",
+        "FORA (arXiv 2407.01425) as its code runs: it counts steps down, so the last step falls on "
+        "the beat.",
+        ("interval",),
+        _every_end,
+        lambda c: f"FORA, every {c.interval}",
+    ),
+    Preset(
+        "fora-start",
+        "FORA, from step 0",
+        "The same interval counted from step 0 with the last step forced, as SmoothCache's “fora” "
+        "files have it: the mirror image.",
+        ("interval",),
+        _every_start,
+        lambda c: f"every {c.interval} from step 0",
+    ),
+    Preset(
+        "smoothcache",
+        "SmoothCache",
+        "SmoothCache (arXiv 2411.10510) on this model's own full run: reuse up to 3 steps while "
+        "the mean change over blocks stays under α; one pattern per branch.",
+        ("alpha",),
+        _smoothcache,
+        lambda c: f"SmoothCache α {c.alpha:g}",
+    ),
+    Preset(
+        "per-block",
+        "SmoothCache, per block",
+        "The same threshold on every block's own curve; closer to Block Caching (arXiv 2312.03209) "
+        "than to the paper.",
+        ("alpha",),
+        _per_block,
+        lambda c: f"per block α {c.alpha:g}",
+    ),
+    Preset(
+        "ends",
+        "First and last computed",
+        "The first and last steps computed, everything between reused from the last of the first.",
+        ("first", "last"),
+        _ends,
+        lambda c: f"first {c.first}, last {c.last}",
+    ),
+)
 
 
 def preset(name: str) -> Preset:
@@ -100,5 +155,6 @@ def preset(name: str) -> Preset:
     for one in PRESETS:
         if one.name == name:
             return one
-    raise RequestError(f"preset {name!r} is not known, expected one of: "
-                       f"{', '.join(p.name for p in PRESETS)}.")
+    raise RequestError(
+        f"preset {name!r:.40} is not known, expected one of: {', '.join(p.name for p in PRESETS)}."
+    )

@@ -135,9 +135,7 @@ def _from_flat(flat: np.ndarray, like: Schedule) -> Schedule:
     return Schedule(actions, like.legend, like.branches, like.context)
 
 
-def _push(
-    state: ViewState, what: str, schedule: Schedule, group: str | None = None
-) -> ViewState:
+def _push(state: ViewState, what: str, schedule: Schedule, group: str | None = None) -> ViewState:
     if schedule == state.schedule:
         return state
     past = state.past
@@ -226,6 +224,7 @@ class Session:
         self._state = state
         self._lock = threading.Lock()
         self._run = 0
+        self._rest = True
 
     def __deepcopy__(self, memo: dict[int, object]) -> Session:
         return Session(self._state)
@@ -244,10 +243,17 @@ class Session:
         """Take over from any run in progress; the answer says when this one is out of date."""
         with self._lock:
             self._run += 1
+            self._rest = False
             mine = self._run
         return lambda: self._run != mine
 
     def end_runs(self) -> None:
-        """Ask the run in progress, if any, to stop."""
+        """Ask the run in progress, if any, to stop; nothing takes over."""
         with self._lock:
             self._run += 1
+            self._rest = True
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing has begun since `end_runs`."""
+        return self._rest

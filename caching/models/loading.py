@@ -6,6 +6,7 @@ refuses everything that is not a tensor. The network is used for hub ids alone.
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ AUTOENCODERS = {c.__name__: c for c in (AutoencoderKL, AutoencoderTiny)}
 # Both names are in use for the same architecture; DiT-XL-2 was published under the older one.
 TRANSFORMERS = ("DiTTransformer2DModel", "Transformer2DModel")
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 MAX_TIMESTEPS = 100_000
 MAX_CONFIG_BYTES = 4 * 2**20
 
@@ -158,14 +160,17 @@ def load_model(
         ModelError: nothing there, not a DiT, or unreadable; says what was expected.
     """
     folder = SHIPPED_FOLDER if str(name) == SHIPPED else Path(name)
-    if not folder.is_dir():
-        text = str(name)
-        if folder.exists() or text.count("/") != 1 or text.startswith((".", "/", "~")):
+    try:
+        there, taken = folder.is_dir(), folder.exists()
+    except (OSError, ValueError):  # a name too long or of letters that no file may have
+        there, taken = False, True
+    if not there:
+        if taken or not HUB_ID.fullmatch(str(name)):
             raise ModelError(
-                f"{text!r} is not a folder, expected {SHIPPED!r}, a diffusers folder, or a hub id "
-                'like "facebook/DiT-XL-2-256".'
+                f"{str(name)!r:.100} is not a folder, expected {SHIPPED!r}, a diffusers folder, or "
+                'a hub id like "facebook/DiT-XL-2-256".'
             )
-        folder = _folder_of_hub(text)
+        folder = _folder_of_hub(str(name))
     index = _read_json(folder / "model_index.json", "a diffusers pipeline's index")
     config = _read_json(folder / "transformer" / "config.json", "a transformer's config")
     kind = config.get("_class_name")

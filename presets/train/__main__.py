@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from presets.train import autoencoder, classifier, data, dit, evaluate, export
+from caching.measure.timing import device_name
+from presets.train import autoencoder, card, classifier, data, dit, evaluate, export
 
 SHIPPED_FOLDER = Path(__file__).resolve().parents[1] / "model"
 STAGES = ("all", "data", "autoencoder", "dit", "export", "evaluate")
@@ -27,7 +28,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--autoencoder-steps", type=int, default=3200)
     parser.add_argument("--classifier-steps", type=int, default=900)
-    parser.add_argument("--dit-steps", type=int, default=6000)
+    parser.add_argument("--dit-steps", type=int, default=4000)
     parser.add_argument("--compile", action="store_true", help="torch.compile the DiT")
     parser.add_argument("--samples", type=int, default=1000, help="for the evaluation")
     parser.add_argument("--guidance", type=float, default=2.0)
@@ -62,15 +63,31 @@ def main() -> None:
         if done == "dit":
             return
         judge = classifier.train(
-            images, labels, steps=args.classifier_steps, seed=args.seed, device=args.device
+            images,
+            labels,
+            args.work,
+            steps=args.classifier_steps,
+            seed=args.seed,
+            device=args.device,
         )
         export.export(args.out, transformer.cpu(), vae.cpu(), judge.cpu())
+        made = card.Making(
+            pictures=len(images),
+            vae_steps=args.autoencoder_steps,
+            vae_batch=autoencoder.BATCH,
+            dit_steps=args.dit_steps,
+            dit_batch=dit.BATCH,
+            classifier_steps=args.classifier_steps,
+            machine=device_name(torch.device(args.device)),
+        )
+        card.write_making(args.out, made)
         if done == "export":
             return
     result = evaluate.evaluate(
         args.out, samples=args.samples, steps=50, cfg_scale=args.guidance, batch=50
     )
     evaluate.write(result, args.out)
+    card.write_card(args.out, result, size_mib=export.size_mib(args.out))
     sys.stdout.write(evaluate.table(result) + "\n")
     sys.stdout.write(f"weights {export.size_mib(args.out):.1f} MiB, bar 64 MiB\n")
 

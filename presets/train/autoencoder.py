@@ -15,7 +15,7 @@ from presets.train.common import (
     Progress,
     average_into,
     load_checkpoint,
-    save_checkpoint,
+    save_whole,
     warm_cosine,
 )
 
@@ -86,7 +86,7 @@ def train(images: Tensor, work: Path, *, steps: int, seed: int, device: str) -> 
         smooth = mse if smooth is None else smooth.lerp(mse, 0.02)
         report(step + 1, psnr_db=10 * (4 / smooth).log10().item())
         if (step + 1) % 500 == 0 or step + 1 == steps:
-            save_checkpoint(
+            save_whole(
                 path,
                 {
                     "model": model.state_dict(),

@@ -1,12 +1,14 @@
 """Train the convolutional classifier that judges the generator, on renders."""
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from caching.measure.classifier import SceneClassifier
 from presets.scenes import CLASS_NAMES
-from presets.train.common import Progress, warm_cosine
+from presets.train.common import Progress, load_checkpoint, save_whole, warm_cosine
 
 BATCH = 64
 RATE = 3e-3
@@ -24,14 +26,21 @@ def _vary(x: Tensor, generator: torch.Generator) -> Tensor:
     return (x * gain + noise).clamp(0, 255)
 
 
-def train(images: Tensor, labels: Tensor, *, steps: int, seed: int, device: str) -> SceneClassifier:
-    """Train on uint8 pictures (M, 3, H, W) and labels (M,)."""
+def train(
+    images: Tensor, labels: Tensor, work: Path, *, steps: int, seed: int, device: str
+) -> SceneClassifier:
+    """Train on uint8 pictures (M, 3, H, W) and labels (M,), resuming from `work`."""
     torch.manual_seed(seed)
     model = SceneClassifier(len(CLASS_NAMES)).to(device)
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
-    report = Progress("classifier", 0, steps)
-    g = torch.Generator().manual_seed(seed)
-    for step in range(steps):
+    path, start = work / "classifier.pt", 0
+    if saved := load_checkpoint(path):
+        model.load_state_dict(saved["model"])
+        optimiser.load_state_dict(saved["optimiser"])
+        start = saved["step"]
+    report = Progress("classifier", start, steps)
+    for step in range(start, steps):
+        g = torch.Generator().manual_seed(seed * 1_000_003 + step)
         rows = torch.randint(len(images), (BATCH,), generator=g)
         x = _vary(images[rows].to(device).float(), g)
         for group in optimiser.param_groups:
@@ -41,6 +50,9 @@ def train(images: Tensor, labels: Tensor, *, steps: int, seed: int, device: str)
         loss.backward()
         optimiser.step()
         report(step + 1, loss=loss.item())
+        if (step + 1) % 250 == 0 or step + 1 == steps:
+            state = {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+            save_whole(path, {**state, "step": step + 1})
     return model.eval()
 
 

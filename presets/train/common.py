@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+def save_whole(path: Path, state: Any) -> None:
     """Write `state` so that an interrupted write never leaves half a file."""
     part = path.with_suffix(".part")
     torch.save(state, part)

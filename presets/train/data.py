@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from presets.scenes import CLASS_NAMES, draw_scenes, render
+from presets.train.common import save_whole
 
 SHARDS = 4
 PER_SHARD = 4800
@@ -30,7 +31,7 @@ def _shard(work: Path, index: int) -> Path:
     path = work / f"data{index}.pt"
     if not path.exists():
         torch.set_num_threads(1)
-        torch.save(pictures(FIRST_SEED + index, PER_SHARD), path)
+        save_whole(path, pictures(FIRST_SEED + index, PER_SHARD))
     return path
 
 

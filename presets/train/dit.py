@@ -17,7 +17,7 @@ from presets.train.common import (
     Progress,
     average_into,
     load_checkpoint,
-    save_checkpoint,
+    save_whole,
     warm_stable_decay,
 )
 
@@ -154,7 +154,7 @@ def train(
         smooth = loss.detach() if smooth is None else smooth.lerp(loss.detach(), 0.02)
         report(step + 1, loss=smooth.item())
         if (step + 1) % 250 == 0 or step + 1 == steps:
-            save_checkpoint(
+            save_whole(
                 path,
                 {
                     "model": model.state_dict(),

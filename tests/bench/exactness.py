@@ -1,7 +1,7 @@
 """`python -m tests.bench.exactness`: how far the engine is from diffusers and from a plain loop.
 
 Largest relative errors: a full schedule against diffusers' own forward at every step, and schedules
-with reuse against the hook reference, over all steps and cells. Exit code 1 when one passes the bar.
+with reuse against the hook reference, over all steps and cells. Exit code 1 when one is too large.
 """
 
 import sys

@@ -49,7 +49,7 @@ def ddim(output, x, t, before, kind):
 
 @torch.no_grad()
 def run(module, reuse, noise, labels, *, guidance, null, kind="epsilon"):
-    """Sample with a DiTTransformer2DModel under `reuse`, bool (S, L, 2), from noise (N, C, h, w)."""
+    """Sample with a DiTTransformer2DModel under `reuse`, bool (S, L, 2), noise (N, C, h, w)."""
     steps, blocks, _ = reuse.shape
     now = {"step": 0}
     stored, cells, outputs, cleans = {}, {}, [], []

@@ -1,8 +1,10 @@
-"""Watch the engine from outside: what goes into and comes out of every step, and how far off it is."""
+"""Watch the engine from outside: what goes in and out of every step, and how far it is off."""
 
 import copy
 import dataclasses
+import logging
 from collections import Counter
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -40,6 +42,20 @@ class Spy:
         return self.outputs[-1]
 
 
+@contextmanager
+def remarks():
+    """The texts diffusers logs as warnings or worse; its handler writes past pytest's capture."""
+    seen = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: seen.append(record.getMessage())
+    logger = logging.getLogger("diffusers")
+    logger.addHandler(handler)
+    try:
+        yield seen
+    finally:
+        logger.removeHandler(handler)
+
+
 def spied(model: Model) -> tuple[Model, Spy]:
     """The same model with a spy in front of its family."""
     spy = Spy(model.family)
@@ -64,7 +80,7 @@ def finished(events) -> Run:
 
 
 def forward_errors(model, module, *, steps, label=1, guidance=3.0) -> list[float]:
-    """Full schedule: relative error of every step's output to diffusers' forward on the same input."""
+    """Full schedule: relative error of every step's output to diffusers' own on the same input."""
     watched, spy = spied(model)
     run = finished(iter_sample(watched, label=label, steps=steps, cfg_scale=guidance))
     y = torch.tensor([label, model.family.classes][: run.request.passes])
@@ -96,7 +112,9 @@ def reuse_gap(model, module, schedule: Schedule, *, labels=(1,), seed=5, guidanc
     watched, spy = spied(model)
     noise = torch.stack(
         [
-            torch.randn(model.family.latent_shape, generator=torch.Generator().manual_seed(seed + i))
+            torch.randn(
+                model.family.latent_shape, generator=torch.Generator().manual_seed(seed + i)
+            )
             for i in range(len(labels))
         ]
     )

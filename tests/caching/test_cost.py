@@ -99,7 +99,9 @@ def held_bytes(model, schedule, monkeypatch, **request):
     seen = [0]
     made = []
     init = Executor.__init__
-    monkeypatch.setattr(Executor, "__init__", lambda self, *a: (made.append(self), init(self, *a))[1])
+    monkeypatch.setattr(
+        Executor, "__init__", lambda self, *a: (made.append(self), init(self, *a))[1]
+    )
 
     class Looking(Spy):
         def add(self, *args):

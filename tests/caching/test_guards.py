@@ -41,6 +41,11 @@ def stopped_inside(model):
     assert not [*iter_sample(model, SCHEDULE, label=5, stopped=lambda: next(polls) > 3)]
 
 
+def refused(model):
+    with pytest.raises(RequestError):
+        sample(model, SCHEDULE, label=1, cfg_scale=-1)
+
+
 BETWEEN = {
     "nothing": lambda model: None,
     "a cancelled run": abandoned,
@@ -50,9 +55,7 @@ BETWEEN = {
     "no guidance": lambda model: sample(model, label=1, steps=4, cfg_scale=1.0),
     "another sampler": lambda model: sample(model, label=1, steps=4, sampler="euler"),
     "a traced run": lambda model: sample(model, label=1, steps=5, lags=3),
-    "a refused run": lambda model: pytest.raises(
-        RequestError, sample, model, SCHEDULE, label=1, cfg_scale=-1
-    ),
+    "a refused run": refused,
     "a seeded generator": lambda model: torch.manual_seed(1),
 }
 

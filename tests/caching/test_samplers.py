@@ -11,7 +11,13 @@ from diffusers import (
 )
 
 from caching import Model, RequestError, iter_sample
-from caching.engine.samplers import SAMPLERS, RespacedDDIM, clean_and_noise, make_sampler
+from caching.engine.samplers import (
+    SAMPLERS,
+    DiffusersSampler,
+    RespacedDDIM,
+    clean_and_noise,
+    make_sampler,
+)
 from caching.models.model import DEFAULT_SCHEDULE
 from tests.caching import reference, tiny
 from tests.caching.spy import own, relative, spied
@@ -86,7 +92,7 @@ def test_a_perfect_model_is_led_to_its_picture(kind):
 
 
 def test_an_unknown_prediction_is_refused():
-    with pytest.raises(RequestError, match="'score'.*epsilon, v_prediction or sample"):
+    with pytest.raises(RequestError, match=r"'score'.*epsilon, v_prediction or sample"):
         clean_and_noise("score", noise(), noise(), 0.5)
 
 
@@ -113,9 +119,7 @@ BY_HAND = {
     "euler": lambda kind: EulerDiscreteScheduler(
         **{k: v for k, v in PLAIN.items() if k != "clip_sample"}, prediction_type=kind
     ),
-    "ddpm": lambda kind: DDPMScheduler(
-        **PLAIN, prediction_type=kind, variance_type="fixed_small"
-    ),
+    "ddpm": lambda kind: DDPMScheduler(**PLAIN, prediction_type=kind, variance_type="fixed_small"),
 }
 
 
@@ -189,6 +193,16 @@ def test_a_sampler_belongs_to_one_run():
     first.step(noise(3), once, 1)
     assert torch.equal(second.step(noise(2), x, 0)[0], once)
     assert config == tiny.EPSILON
+
+
+def test_a_given_scheduler_is_left_as_it_was():
+    scheduler = DDIMScheduler(**tiny.V)
+    before = scheduler.timesteps.clone()
+    sampler = DiffusersSampler(scheduler, 4, CPU, 0)
+    sampler.step(noise(1), noise(2), 0)
+    assert len(sampler.timesteps) == 4
+    assert torch.equal(scheduler.timesteps, before)
+    assert scheduler.num_inference_steps is None
 
 
 def test_without_a_scheduler_large_latents_are_not_clipped():

@@ -101,7 +101,7 @@ REQUEST = {"label": 1, "seed": 2, "cfg_scale": 2.0, "sampler": "ddim"}
 
 
 def test_runs_are_timed_in_turn_and_all_kept(clockwork):
-    schedules = {"full": Schedule.full(4, 3), "half": Schedule.every(4, 3, 2, align="start")}
+    schedules = {"full": Schedule.full(4, 3), "half": Schedule.from_steps([True, False] * 2, 3)}
     result = time_runs(clockwork, schedules, **REQUEST, repeats=3)
     full = 4 * (HEAD_MS + 6 * ADD_MS + 3 * (ATTN_MS + MLP_MS))
     half = full - 2 * 3 * (ATTN_MS + MLP_MS)

@@ -1,9 +1,9 @@
 """The painter: a block x step cache schedule as a grid that a person paints."""
 
+from caching.predict.proxy import Tables
 from viz.grid.encode import (
     REUSE,
     Brush,
-    Tables,
     actions_from_rows,
     grid_layer,
     grid_live,

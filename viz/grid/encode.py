@@ -162,5 +162,7 @@ def grid_live(
 def _tables(tables: Tables, shape: tuple[int, int, int]) -> Mapping[str, Any]:
     """The tables as JSON, once they are known to be for this grid."""
     if tables.change.shape[:3] != shape:
-        raise ValueError(f"change: shape {tables.change.shape}, expected {shape} and one axis of lags")
+        raise ValueError(
+            f"change: shape {tables.change.shape}, expected {shape} and one axis of lags"
+        )
     return tables.to_json()

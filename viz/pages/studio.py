@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from caching.context import Context
 from caching.measure.result import Result
 from caching.predict.proxy import Tables
 from caching.schedule import Schedule
@@ -24,6 +25,8 @@ SAMPLER_NAMES: Mapping[str, str] = {
     "euler": "Euler",
     "ddpm": "DDPM (stochastic)",
 }
+# They draw noise at every step, so that errors of caching grow; a test holds this to the engine.
+STOCHASTIC = frozenset({"ddpm"})
 
 
 def start_state(result: Result) -> ViewState:
@@ -31,6 +34,18 @@ def start_state(result: Result) -> ViewState:
     model = ModelFacts(result.model, result.blocks, result.branches, result.class_names)
     settings = Settings(result.label, result.seed, result.cfg_scale, result.sampler)
     return ViewState(model, settings, Entry("start", result.schedule))
+
+
+def changes_known(tables: Tables) -> bool:
+    """Whether a full run has been measured; a model that was just loaded has zeros instead."""
+    return bool(tables.change.any())
+
+
+def timesteps_of(result: Result, state: ViewState) -> tuple[float, ...] | None:
+    """(S,) the timesteps the page's steps visit, when `result` ran the same ones."""
+    s = state.settings
+    same = (result.model, result.sampler) == (state.model.name, s.sampler)
+    return result.timesteps if same and len(result.timesteps) == state.schedule.steps else None
 
 
 def tables_for(tables: Tables, steps: int) -> Tables:
@@ -44,7 +59,9 @@ def value_of(state: ViewState) -> dict[str, Any]:
     )
 
 
-def spec_of(state: ViewState, tables: Tables, timesteps: tuple[float, ...] | None) -> dict[str, Any]:
+def spec_of(
+    state: ViewState, tables: Tables, timesteps: tuple[float, ...] | None
+) -> dict[str, Any]:
     steps = state.schedule.steps
     legend = [Brush(p.name, p.name, p.label.capitalize()) for p in state.schedule.legend]
     return grid_spec(
@@ -58,14 +75,17 @@ def spec_of(state: ViewState, tables: Tables, timesteps: tuple[float, ...] | Non
 
 
 def last_change(tables: Tables) -> np.ndarray:
-    """Relative L1 change since the step before, float32 (S, L, R), NaN at step 0."""
+    """Relative L1 change since the step before, float32 (S, L, R), NaN at step 0 and if unknown."""
     change: np.ndarray = tables.change[..., 0].astype(np.float32)
     change = change.copy()
     change[0] = np.nan
-    return change
+    return change if changes_known(tables) else np.full_like(change, np.nan)
 
 
-def layer_of(tables: Tables) -> dict[str, Any]:
+def layer_of(tables: Tables) -> dict[str, Any] | None:
+    """The colour layer, or None when nothing has been measured yet."""
+    if not changes_known(tables):
+        return None
     change = last_change(tables)
     # A few cells change several times as much as the rest and would leave it all one colour.
     high = max(1e-3, float(np.nanpercentile(change, 95))) if len(change) > 1 else 1.0
@@ -88,14 +108,21 @@ def executed_of(result: Result) -> dict[str, Any]:
 
 def held_words(result: Result) -> str:
     """What is equal in all pictures of a comparison."""
+    # Class names come with a model, and a stage refuses long words.
+    name = shortened(result.class_names[result.label], 50)
     return (
-        f"same noise, seed {result.seed} · {result.class_names[result.label]} · "
+        f"same noise, seed {result.seed} · {name} · "
         f"guidance {result.cfg_scale:g} · {SAMPLER_NAMES.get(result.sampler, result.sampler)}"
     )
 
 
-def comparison_of(result: Result, rev: int) -> Comparison:
-    """The three pictures with their trajectories."""
+def shortened(text: str, most: int) -> str:
+    """At most `most` characters, the end of a path being the part that tells."""
+    return text if len(text) <= most else "…" + text[1 - most :]
+
+
+def comparison_of(result: Result, rev: int, *, other_model: bool = False) -> Comparison:
+    """The three pictures with their trajectories; `other_model`: not of the one in use now."""
     sources = {}
     for name, pictures in result.pictures.items():
         f = result.figures[name]
@@ -104,7 +131,10 @@ def comparison_of(result: Result, rev: int) -> Comparison:
         if f.psnr_db is not None:
             caption += f" · {psnr_words(f.psnr_db)}"
         sources[name] = source(title_of(name, f), caption, pictures.frames, pictures.final)
-    return Comparison(rev, held_words(result), sources, "recorded" if result.recorded else None)
+    badge = "recorded" if result.recorded else None
+    if other_model:
+        badge = f"of {shortened(result.model, 60)}"
+    return Comparison(rev, held_words(result), sources, badge)
 
 
 def curves_words(tables: Tables, branches: tuple[str, ...]) -> str:
@@ -133,15 +163,27 @@ def is_stale(result: Result, state: ViewState) -> bool:
     )
 
 
-def file_of(state: ViewState, result: Result) -> Schedule:
-    """The schedule as it should be saved: with the context it was painted in."""
-    from caching.context import Context
+def is_of_other_model(result: Result, state: ViewState) -> bool:
+    return result.model != state.model.name
 
-    known = result.schedule.context if not is_stale(result, state) else None
-    context = known or Context(
+
+def context_of(state: ViewState, result: Result) -> Context:
+    """What a schedule would run under on this page, as far as it is known."""
+    return Context(
         steps=state.schedule.steps,
         sampler=state.settings.sampler,
+        timesteps=timesteps_of(result, state),
         model_id=state.model.name,
+        # At a guidance of 1 there is no null pass to double the batch with.
+        guidance="doubled batch" if state.settings.cfg_scale > 1 else "none",
     )
-    s = state.schedule
-    return Schedule(s.actions, s.legend, s.branches, s.context or context)
+
+
+def file_of(state: ViewState, result: Result) -> Schedule:
+    """The schedule as it should be saved: with the context it was painted in.
+
+    The context it came with says more, and stays for as long as it is true of this page.
+    """
+    s, here = state.schedule, context_of(state, result)
+    agrees = s.context is not None and not s.mismatches(here)
+    return Schedule(s.actions, s.legend, s.branches, s.context if agrees else here)

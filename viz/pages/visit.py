@@ -1,0 +1,74 @@
+"""One visitor's page: what they decided, the result on show, and what each part shows for both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from caching.measure.result import Result, load_result
+from caching.predict.proxy import Tables
+from viz import text
+from viz.figures.curves import similarity_curves
+from viz.numbers import numbers_html
+from viz.pages import studio
+from viz.state import Session, ViewState
+
+RECORDED = Path(__file__).resolve().parents[2] / "presets" / "runs" / "first"
+
+
+class Visit:
+    """One visitor: state, the result on show, the tables predictions use. Values are immutable."""
+
+    def __init__(self, state: ViewState, result: Result, tables: Tables) -> None:
+        self.session = Session(state)
+        self.result, self.tables = result, tables
+        self.rev = 1
+        self.refused = False  # whether the last edit was not taken
+        self.loading: object | None = None  # the newest request for another model
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Visit:
+        return Visit(self.session.state, self.result, self.tables)
+
+    @property
+    def state(self) -> ViewState:
+        return self.session.state
+
+    @property
+    def _fitted(self) -> Tables:
+        return studio.tables_for(self.tables, self.state.schedule.steps)
+
+    def numbers(self) -> str:
+        """The table of measured numbers."""
+        return numbers_html(
+            self.result,
+            stale=studio.is_stale(self.result, self.state),
+            other_model=studio.is_of_other_model(self.result, self.state),
+        )
+
+    def spec(self) -> dict[str, Any]:
+        """What the painter must know besides the schedule."""
+        times = studio.timesteps_of(self.result, self.state)
+        return studio.spec_of(self.state, self.tables, times)
+
+    def layer(self) -> dict[str, Any] | None:
+        """The painter's colours, None before the first run of a model."""
+        return studio.layer_of(self._fitted)
+
+    def curves(self, threshold: float | None = None) -> Any:
+        """The figure of changes, with a threshold drawn in or without."""
+        return similarity_curves(
+            studio.last_change(self._fitted),
+            branches=self.state.model.branches,
+            timesteps=studio.timesteps_of(self.result, self.state),
+            threshold=threshold,
+        )
+
+    def words(self) -> str:
+        """The figure in words."""
+        return text.figure_words(studio.curves_words(self._fitted, self.state.model.branches))
+
+
+def start_visit() -> Visit:
+    """A visit as every page begins: on the recorded comparison."""
+    result = load_result(RECORDED)
+    return Visit(studio.start_state(result), result, result.tables)
