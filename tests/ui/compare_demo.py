@@ -110,7 +110,7 @@ def build(pause_s: float = 0.15) -> gr.Blocks:
 if __name__ == "__main__":
     build(float(os.environ.get("PAUSE_S", "0.15"))).launch(
         server_name="127.0.0.1",
-        server_port=int(os.environ.get("PORT", "7861")),
+        server_port=int(os.environ.get("GRADIO_SERVER_PORT", "7861")),
         theme=THEME,
         css=FIGURE_CSS,
         head=HOVER_HEAD,

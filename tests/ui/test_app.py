@@ -1,4 +1,4 @@
-"""The whole app in a real browser: open, paint, run, compare, repaint, undo, save, reopen, refuse."""
+"""The whole app in a real browser: open, paint, run, repaint, undo, save, reopen, refuse."""
 
 from __future__ import annotations
 
@@ -183,11 +183,15 @@ def test_another_step_count_carries_the_grid_over_and_undo_returns(
     field.fill("30")
     field.press("Enter")
     field.blur()
-    page.wait_for_function("document.querySelector('#grid .cb-grid').cbGrid.rows()[0].length === 30")
+    page.wait_for_function(
+        "document.querySelector('#grid .cb-grid').cbGrid.rows()[0].length === 30"
+    )
     assert all(row[0] == "0" for row in rows(page))
     page.locator('#grid [data-row="0"][data-step="5"]').focus()
     page.keyboard.press("Control+z")
-    page.wait_for_function("document.querySelector('#grid .cb-grid').cbGrid.rows()[0].length === 20")
+    page.wait_for_function(
+        "document.querySelector('#grid .cb-grid').cbGrid.rows()[0].length === 20"
+    )
     assert rows(page) == before
     expect(field).to_have_value("20")
 

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,77 +12,22 @@ import pytest
 pytest.importorskip("playwright")
 pytest.importorskip("torch")
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from tests.ui import compare_fixtures as data
 from viz import palette
 
-ROOT = Path(__file__).parents[2]
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 STATE = "document.querySelector('.cb-compare')?.cbCompare?.state()"
 READY = f"({STATE})?.ready.length === 3"
 SEEN = "window.seen = []; addEventListener('cachebrush:hover', e => seen.push(e.detail))"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs a browser"),
-]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(serve: Callable[..., str]) -> str:
     """The demo, served by a process of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = tmp_path_factory.mktemp("demo") / "log"
-    env = os.environ | {
-        "PORT": str(port),
-        "PYTHONPATH": str(ROOT),
-        "OMP_NUM_THREADS": "1",
-        "GRADIO_ANALYTICS_ENABLED": "False",
-        "HF_HUB_OFFLINE": "1",
-        "PAUSE_S": "0.05",
-    }
-    with log.open("w") as out:
-        demo = subprocess.Popen(
-            [sys.executable, "-m", "tests.ui.compare_demo"],
-            cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    url = f"http://127.0.0.1:{port}/"
-    try:
-        for _ in range(240):
-            assert demo.poll() is None, log.read_text()[-2000:]
-            try:
-                urllib.request.urlopen(url + "config", timeout=2).close()
-                break
-            except OSError:
-                time.sleep(0.25)
-        yield url
-    finally:
-        demo.send_signal(signal.SIGTERM)
-        try:
-            demo.wait(10)
-        except subprocess.TimeoutExpired:
-            demo.kill()
-            demo.wait()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
+    return serve("tests.ui.compare_demo", PAUSE_S="0.05", OMP_NUM_THREADS="1")
 
 
 @pytest.fixture(scope="module")
