@@ -58,8 +58,10 @@ def iter_compare(
     from the runs that were shown.
 
     Raises:
+        ScheduleError: the schedule is for another model shape.
         RequestError: `known_full` is not the full run of as many steps.
     """
+    schedule.check_fits(blocks=model.blocks, branches=model.branches)
     steps = schedule.steps
     if known_full is not None and (known_full.executed.any() or known_full.request.steps != steps):
         raise RequestError(

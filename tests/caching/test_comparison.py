@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from caching import Model, RequestError, Schedule, sample
+from caching import Model, RequestError, Schedule, ScheduleError, sample
 from caching.engine.run import Run
 from caching.measure.comparison import LAGS, Comparison, Progress, iter_compare
 from caching.measure.cost import steps_of_same_work
@@ -236,3 +236,8 @@ def test_pickled_arrays_are_not_read(result, tmp_path):
 def test_the_cached_run_is_a_run(comparison):
     assert isinstance(comparison.cached, Run)
     assert comparison.cached.executed.any()
+
+
+def test_a_schedule_of_another_shape_is_refused_before_anything_runs(model):
+    with pytest.raises(ScheduleError, match="3 blocks and the model 2"):
+        next(iter_compare(model, Schedule.full(STEPS, 3), **REQUEST))

@@ -88,6 +88,12 @@ function readoutTexts(p, model) {
       "First term: outside the branches. " + capital(t.source) + ".",
     ],
   };
+  if (!t.change.some(change => change > 0)) {  // zeros would promise that reuse costs nothing
+    texts.drift = {
+      value: "–", note: "(proxy)", tip: ["Not known before the first full run of this model."],
+    };
+    return texts;
+  }
   texts.drift = {
     value: threeDigits(p.drift), note: "(proxy)",
     tip: [
