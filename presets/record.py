@@ -26,7 +26,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=2.0)
-    parser.add_argument("--alpha", type=float, default=0.12, help="SmoothCache threshold")
+    parser.add_argument("--alpha", type=float, default=0.165, help="SmoothCache threshold")
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -37,7 +37,7 @@ def main() -> None:
         model, label=label, seed=args.seed, steps=args.steps, cfg_scale=args.guidance, lags=LAGS
     )
     assert full.trace is not None
-    planned = smoothcache(full.trace.rel_l1, args.alpha, per="block")
+    planned = smoothcache(full.trace.rel_l1, args.alpha)
     context = context_of(full.request, full.timesteps)
     schedule = Schedule(planned.actions, planned.legend, planned.branches, context)
     for item in iter_compare(

@@ -84,7 +84,7 @@ def main() -> None:
         if done == "export":
             return
     result = evaluate.evaluate(
-        args.out, samples=args.samples, steps=50, cfg_scale=args.guidance, batch=50
+        args.out, samples=args.samples, steps=50, cfg_scale=args.guidance, batch=20
     )
     evaluate.write(result, args.out)
     card.write_card(args.out, result, size_mib=export.size_mib(args.out))
