@@ -47,6 +47,7 @@ def parameters_m(folder: Path) -> float:
 def write_card(folder: Path, evaluation: Evaluation, *, size_mib: float) -> None:
     """Write `README.md` into `folder`, from its own training.json and weights."""
     making = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    coded = evaluation.frechet_autoencoded / evaluation.frechet_samples
     ratio = evaluation.frechet_samples / evaluation.frechet_renders
     text = CARD.format(
         transformer_m=parameters_m(folder / "transformer"),
@@ -59,8 +60,7 @@ def write_card(folder: Path, evaluation: Evaluation, *, size_mib: float) -> None
         remark=(
             f"Its Fréchet distance is {ratio:.1f} times that of as many fresh renders, where "
             f"{AIM} times is the aim: the autoencoder alone makes up "
-            f"{evaluation.frechet_autoencoded / evaluation.frechet_samples:.0%} of it, and edges are "
-            "slightly soft and floor tiles not quite straight."
+            f"{coded:.0%} of it, and edges are a little soft and floor tiles not quite straight."
         ),
         **making,
         **vars(evaluation),
