@@ -32,13 +32,15 @@ def without(given: list[tuple[str, Any]], control: str, good: Any) -> list[tuple
 
 
 def test_a_stroke_is_taken_in_and_acknowledged(handlers: Handlers, visit: Visit) -> None:
-    before = visit.state.schedule
-    parts = handlers.strokes((stroke(1),), visit)
+    before, op = visit.state.schedule, stroke(1)
+    parts = handlers.strokes((op,), visit)
     assert parts["notice"] == "" and parts["grid"]["value"]["ack"] == 1
     rows = parts["grid"]["value"]["rows"]
     assert np.array_equal(actions_from_rows(rows), visit.state.schedule.actions)
-    changed = np.argwhere(before.actions != visit.state.schedule.actions)
-    assert changed.tolist() == [[1, 0, 0], [2, 0, 0], [3, 0, 0]]
+    expected = before.actions.copy()
+    expected[1:4, 0, 0] = op.to
+    assert np.array_equal(visit.state.schedule.actions, expected)
+    assert not np.array_equal(before.actions, expected)
     assert "press Run" in parts["numbers"]
 
 
