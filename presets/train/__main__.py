@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
+from diffusers import AutoencoderTiny, DiTTransformer2DModel
 
 from caching.measure.timing import device_name
 from presets.train import autoencoder, card, classifier, data, dit, evaluate, export
@@ -30,9 +31,23 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--classifier-steps", type=int, default=900)
     parser.add_argument("--dit-steps", type=int, default=4000)
     parser.add_argument("--compile", action="store_true", help="torch.compile the DiT")
+    parser.add_argument(
+        "--from-shipped",
+        action="store_true",
+        help="train the DiT in --out further, in an empty --work; its autoencoder stays",
+    )
     parser.add_argument("--samples", type=int, default=1000, help="for the evaluation")
     parser.add_argument("--guidance", type=float, default=2.0)
     return parser.parse_args()
+
+
+def _shipped(args: argparse.Namespace) -> tuple[AutoencoderTiny, DiTTransformer2DModel]:
+    """The autoencoder and transformer that ship, in float32."""
+    vae = AutoencoderTiny.from_pretrained(args.out / "vae").to(args.device)
+    transformer = DiTTransformer2DModel.from_pretrained(
+        args.out / "transformer", dtype=torch.float32
+    )
+    return vae.eval(), transformer
 
 
 def main() -> None:
@@ -45,9 +60,11 @@ def main() -> None:
         images, labels = data.training_set(args.work, processes=args.threads or 4)
         if done == "data":
             return
-        vae = autoencoder.train(
-            images, args.work, steps=args.autoencoder_steps, seed=args.seed, device=args.device
-        )
+        vae, initial = _shipped(args) if args.from_shipped else (None, None)
+        if vae is None:
+            vae = autoencoder.train(
+                images, args.work, steps=args.autoencoder_steps, seed=args.seed, device=args.device
+            )
         if done == "autoencoder":
             return
         latents = torch.cat([autoencoder.encode(vae, x) for x in (images, images.flip(-1))])
@@ -59,6 +76,7 @@ def main() -> None:
             seed=args.seed,
             device=args.device,
             compiled=args.compile,
+            initial=initial,
         )
         if done == "dit":
             return

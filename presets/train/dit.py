@@ -115,10 +115,16 @@ def train(
     seed: int,
     device: str,
     compiled: bool = False,
+    initial: DiTTransformer2DModel | None = None,
 ) -> DiTTransformer2DModel:
-    """Train on latents (M, 8, 16, 16), labels (M,), resuming from `work`; returns the average."""
+    """Train on latents (M, 8, 16, 16), labels (M,), resuming from `work`; returns the average.
+
+    Without a checkpoint in `work` it starts from the weights of `initial`, or from nothing.
+    """
     torch.manual_seed(seed)
     model = build().to(device).eval()  # eval: label dropping is done here, once for all blocks
+    if initial is not None:
+        model.load_state_dict(initial.state_dict())
     average = copy.deepcopy(model)
     opts = optimisers(model)
     alphas = DDIMScheduler(**SCHEDULER).alphas_cumprod

@@ -113,6 +113,17 @@ def test_the_seed_decides(trained, tmp_path):
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def test_a_dit_goes_on_from_shipped_weights(monkeypatch, tmp_path):
+    monkeypatch.setattr(dit, "build", tiny_dit)
+    shipped = dit.untied(tiny_dit())
+    for weight in shipped.parameters():
+        weight.data.add_(0.25)
+    latents, labels = torch.zeros(4, 8, 8, 8), torch.zeros(4, dtype=torch.long)
+    found = dit.train(latents, labels, tmp_path, steps=0, initial=shipped, **SETTINGS)
+    for key, value in found.state_dict().items():
+        assert torch.equal(value, shipped.state_dict()[key]), key
+
+
 # -- parts ---------------------------------------------------------------------------------
 
 
