@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -26,6 +27,9 @@ class Controls:
     last: int = 3
 
 
+Plan = Callable[[ViewState, Controls, np.ndarray], Schedule]
+
+
 @dataclass(frozen=True)
 class Preset:
     """One way to fill the grid. `uses` names the controls it reads."""
@@ -34,7 +38,7 @@ class Preset:
     title: str
     note: str  # what it does and where it is from, one or two sentences
     uses: tuple[str, ...]
-    plan: Callable[[ViewState, Controls, np.ndarray], Schedule]
+    plan: Plan
     words: Callable[[Controls], str]
 
 
@@ -42,24 +46,12 @@ def _full(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
     return full(state.schedule.steps, state.model.blocks, branches=state.model.branches)
 
 
-def _every_end(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
-    return every(
-        state.schedule.steps,
-        state.model.blocks,
-        c.interval,
-        align="end",
-        branches=state.model.branches,
-    )
+def _every(align: Literal["end", "start"]) -> Plan:
+    def plan(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
+        steps, blocks = state.schedule.steps, state.model.blocks
+        return every(steps, blocks, c.interval, align=align, branches=state.model.branches)
 
-
-def _every_start(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
-    return every(
-        state.schedule.steps,
-        state.model.blocks,
-        c.interval,
-        align="start",
-        branches=state.model.branches,
-    )
+    return plan
 
 
 def _known(change: np.ndarray) -> np.ndarray:
@@ -72,20 +64,13 @@ def _known(change: np.ndarray) -> np.ndarray:
     return change
 
 
-def _smoothcache(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
-    return smoothcache(
-        _known(change), c.alpha, lookahead=min(3, change.shape[-1]), branches=state.model.branches
-    )
+def _threshold(per: Literal["branch", "block"]) -> Plan:
+    def plan(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
+        lookahead = min(3, change.shape[-1])
+        branches = state.model.branches
+        return smoothcache(_known(change), c.alpha, lookahead=lookahead, per=per, branches=branches)
 
-
-def _per_block(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
-    return smoothcache(
-        _known(change),
-        c.alpha,
-        lookahead=min(3, change.shape[-1]),
-        per="block",
-        branches=state.model.branches,
-    )
+    return plan
 
 
 def _ends(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
@@ -109,7 +94,7 @@ PRESETS: tuple[Preset, ...] = (
         "FORA (arXiv 2407.01425) as its code runs: it counts steps down, so the last step falls on "
         "the beat.",
         ("interval",),
-        _every_end,
+        _every("end"),
         lambda c: f"FORA, every {c.interval}",
     ),
     Preset(
@@ -118,7 +103,7 @@ PRESETS: tuple[Preset, ...] = (
         "The same interval counted from step 0 with the last step forced, as SmoothCache's “fora” "
         "files have it: the mirror image.",
         ("interval",),
-        _every_start,
+        _every("start"),
         lambda c: f"every {c.interval} from step 0",
     ),
     Preset(
@@ -127,16 +112,16 @@ PRESETS: tuple[Preset, ...] = (
         "SmoothCache (arXiv 2411.10510) on this model's own full run: reuse up to 3 steps while "
         "the mean change over blocks stays under α; one pattern per branch.",
         ("alpha",),
-        _smoothcache,
+        _threshold("branch"),
         lambda c: f"SmoothCache α {c.alpha:g}",
     ),
     Preset(
         "per-block",
-        "SmoothCache, per block",
-        "The same threshold on every block's own curve; closer to Block Caching (arXiv 2312.03209) "
-        "than to the paper.",
+        "Threshold per block",
+        "SmoothCache's rule on every block's own curve instead of their mean; closer to Block "
+        "Caching (arXiv 2312.03209) than to SmoothCache.",
         ("alpha",),
-        _per_block,
+        _threshold("block"),
         lambda c: f"per block α {c.alpha:g}",
     ),
     Preset(

@@ -2,8 +2,10 @@
 
 import json
 import os
+import pickletools
 import shutil
 import warnings
+import zipfile
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -295,9 +297,12 @@ def test_a_malicious_bin_is_refused_and_never_executed(folder, tmp_path, part):
     with pytest.raises(ModelError, match=r"could not be loaded.*hold tensors only"):
         load_model(folder)
     assert not mark.exists()
-    # The trap is one: a careless reader falls into it.
-    torch.load(bad, weights_only=False)
-    assert mark.exists()
+    # The trap is one: a reader that follows pickle's orders would call mkdir.
+    with zipfile.ZipFile(bad) as archive:
+        (orders,) = [n for n in archive.namelist() if n.endswith("data.pkl")]
+        found = list(pickletools.genops(archive.read(orders)))
+    assert any("mkdir" in str(argument) for _, argument, _ in found)
+    assert any(order.name == "REDUCE" for order, _, _ in found)
 
 
 def test_a_bin_beside_safetensors_is_not_even_read(folder, tmp_path):
