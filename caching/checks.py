@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from caching.actions.base import StepAction
 from caching.errors import ScheduleError
 from caching.predictors.base import Predictor
 
@@ -52,6 +53,43 @@ def check_legend(legend: Any) -> tuple[Predictor, ...]:
             "as (Reuse(),)"
         )
     return tuple(legend)
+
+
+def check_step_legend(legend: Any, blocks: int) -> tuple[StepAction, ...]:
+    valid = isinstance(legend, tuple | list) and all(isinstance(a, StepAction) for a in legend)
+    if not valid or len(legend) > MAX_LEGEND or len(set(legend)) < len(legend):
+        raise ScheduleError(
+            f"step legend is {legend!r:.60}: expected at most {MAX_LEGEND} different whole-step "
+            "actions such as (Residual(),)"
+        )
+    for action in legend:
+        action.check(blocks)
+    return tuple(legend)
+
+
+def check_step_actions(
+    actions: ArrayLike, legend: tuple[StepAction, ...], steps: int
+) -> NDArray[np.uint8]:
+    """The step actions as a read-only uint8 copy (S,), after every check."""
+    given = np.asarray(actions)
+    if given.dtype.kind not in "iu" or given.shape != (steps,):
+        raise ScheduleError(
+            f"step actions are {given.dtype} {given.shape}: expected whole numbers ({steps},), "
+            "0 = run the blocks and k = entry k of the step legend"
+        )
+    wrong = (given < 0) | (given > len(legend))
+    if wrong.any():
+        step = int(np.argmax(wrong))
+        raise ScheduleError(
+            f"step {step}: step action {given[step]} is not in the step legend: expected 0 to "
+            f"{len(legend)}"
+        )
+    if given[0]:
+        raise ScheduleError(
+            f"step 0: {legend[int(given[0]) - 1].name} given, but nothing is stored before step 0: "
+            "expected that step 0 runs its blocks"
+        )
+    return np.frombuffer(given.astype(np.uint8).tobytes(), np.uint8)
 
 
 def check_actions(

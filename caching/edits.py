@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from caching.actions.base import StepAction
 from caching.checks import MAX_STEPS, check_count
 from caching.context import Context
 from caching.errors import ScheduleError
@@ -31,6 +32,7 @@ class ScheduleDiff:
         other_predictor: cells neither computes, with different predictors.
         both: number of cells both compute.
         neither: number of cells neither computes, with the same predictor.
+        steps: steps whose whole-step actions differ.
     """
 
     only_a: tuple[Cell, ...]
@@ -38,10 +40,11 @@ class ScheduleDiff:
     other_predictor: tuple[Cell, ...]
     both: int
     neither: int
+    steps: tuple[int, ...] = ()
 
     @property
     def changed(self) -> int:
-        """Number of cells that differ in any way."""
+        """Number of cells that differ in any way, painted over or not."""
         return len(self.only_a) + len(self.only_b) + len(self.other_predictor)
 
 
@@ -80,6 +83,49 @@ def paint(
     return dataclasses.replace(schedule, actions=actions, legend=legend)
 
 
+def paint_steps(schedule: Schedule, steps: ArrayLike, action: int | StepAction) -> Schedule:
+    """A schedule with some steps set to one whole-step action; 0 runs their blocks by the grid.
+
+    Raises:
+        ScheduleError: a step outside the schedule, an unknown action, or step 0.
+    """
+    given = np.asarray(steps)
+    mask = np.zeros(schedule.steps, bool)
+    if given.dtype == np.bool_ and given.shape == mask.shape:
+        mask = given.copy()
+    elif given.size:
+        for step in given.reshape(-1).tolist():
+            mask[check_count("step", step, schedule.steps - 1, least=0)] = True
+    legend = schedule.step_legend
+    if isinstance(action, StepAction):
+        legend = legend if action in legend else (*legend, action)
+        number = legend.index(action) + 1
+    else:
+        number = check_count("step action", action, len(legend), least=0)
+    actions = np.where(mask, np.uint8(number), schedule.step_actions)
+    return dataclasses.replace(schedule, step_actions=actions, step_legend=legend)
+
+
+def compact(schedule: Schedule) -> Schedule:
+    """The schedule without unused legend entries; the first predictor stays, so one is left."""
+    kept = sorted(set(np.unique(schedule.actions).tolist()) - {0}) or [1][: len(schedule.legend)]
+    steps = sorted(set(np.unique(schedule.step_actions).tolist()) - {0})
+    return dataclasses.replace(
+        schedule,
+        actions=_lookup(kept, len(schedule.legend))[schedule.actions],
+        legend=tuple(schedule.legend[k - 1] for k in kept),
+        step_actions=_lookup(steps, len(schedule.step_legend))[schedule.step_actions],
+        step_legend=tuple(schedule.step_legend[k - 1] for k in steps),
+    )
+
+
+def _lookup(kept: list[int], size: int) -> NDArray[np.uint8]:
+    """Old action number -> new one, uint8 (size + 1,)."""
+    table = np.zeros(size + 1, np.uint8)
+    table[kept] = np.arange(1, len(kept) + 1)
+    return table
+
+
 def resample(
     schedule: Schedule, steps: int, *, timesteps: Sequence[float] | None = None
 ) -> Schedule:
@@ -113,9 +159,12 @@ def resample(
         source, target = np.linspace(0, 1, schedule.steps), np.linspace(0, 1, steps)
     # Rounding keeps an exact tie a tie, so that argmin takes the earlier step.
     nearest = np.abs(target[:, None] - source[None, :]).round(9).argmin(axis=1)
-    actions = schedule.actions[nearest]
+    actions, step_actions = schedule.actions[nearest], schedule.step_actions[nearest]
     actions[0] = 0
-    return dataclasses.replace(schedule, actions=actions, context=context)
+    step_actions[0] = 0
+    return dataclasses.replace(
+        schedule, actions=actions, context=context, step_actions=step_actions
+    )
 
 
 def diff(a: Schedule, b: Schedule) -> ScheduleDiff:
@@ -134,7 +183,13 @@ def diff(a: Schedule, b: Schedule) -> ScheduleDiff:
         other_predictor=_cells((first != 0) & (second != 0) & (first != second)),
         both=int(((first == 0) & (second == 0)).sum()),
         neither=int(((first != 0) & (first == second)).sum()),
+        steps=tuple(s for s in range(a.steps) if _step_action(a, s) != _step_action(b, s)),
     )
+
+
+def _step_action(schedule: Schedule, step: int) -> StepAction | None:
+    number = int(schedule.step_actions[step])
+    return schedule.step_legend[number - 1] if number else None
 
 
 def _renumbered(schedule: Schedule, common: tuple[Predictor, ...]) -> NDArray[np.uint8]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from caching import edits
+from caching.actions.base import StepAction
 from caching.checks import (
     MAX_BLOCKS,
     MAX_STEPS,
@@ -18,6 +19,8 @@ from caching.checks import (
     check_branches,
     check_count,
     check_legend,
+    check_step_actions,
+    check_step_legend,
 )
 from caching.context import Context
 from caching.edits import ScheduleDiff
@@ -43,20 +46,33 @@ class Schedule:
         legend: the predictors the grid uses, in the order of their numbers.
         branches: R names.
         context: the run it was made for, or None when that is not known.
+        step_actions: uint8 (S,), truly read-only; 0 = the step runs its blocks by the grid, k > 0 =
+            `step_legend[k - 1]` decides what runs. None: all 0.
+        step_legend: the whole-step actions in use, in the order of their numbers.
 
-    Two schedules are equal when all four are. Raises ScheduleError on anything else than the
-    above, naming the cell where there is one.
+    Cells of a step that its action covers are not run, whatever the grid says there. Two schedules
+    are equal when all six are. Raises ScheduleError on anything else than the above, naming the
+    cell where there is one.
     """
 
     actions: NDArray[np.uint8]
     legend: tuple[Predictor, ...] = (Reuse(),)
     branches: tuple[str, ...] = BRANCHES
     context: Context | None = None
+    step_actions: NDArray[np.uint8] = None  # type: ignore[assignment]
+    step_legend: tuple[StepAction, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "branches", check_branches(self.branches))
         object.__setattr__(self, "legend", check_legend(self.legend))
         object.__setattr__(self, "actions", check_actions(self.actions, self.legend, self.branches))
+        object.__setattr__(
+            self, "step_legend", check_step_legend(self.step_legend, self.actions.shape[1])
+        )
+        given = np.zeros(self.steps, np.uint8) if self.step_actions is None else self.step_actions
+        object.__setattr__(
+            self, "step_actions", check_step_actions(given, self.step_legend, self.steps)
+        )
         if self.context is not None and not isinstance(self.context, Context):
             raise ScheduleError(f"context is {self.context!r:.60}: expected a Context or None")
         if self.context is not None and self.context.steps != self.steps:
@@ -126,17 +142,26 @@ class Schedule:
         legend: Sequence[Predictor] = (Reuse(),),
         branches: Sequence[str] = BRANCHES,
         context: Context | None = None,
+        step_row: str | None = None,
+        step_legend: Sequence[StepAction] = (),
     ) -> Schedule:
         """Row strings such as "CRRC", one per block and branch: block-major, or by name.
 
-        The letters are those of `letters`: "C" and the one of each predictor in the legend.
+        The letters are those of `letters`: "C" and the one of each predictor in the legend. The
+        step row has those of `step_letters`: "C" for running the blocks, and one per step action.
         """
         names = check_branches(tuple(branches))
         if isinstance(rows, Mapping):
             rows = row_text.ordered(rows, names)
         legend = check_legend(tuple(legend))
         actions = row_text.decode(rows, row_text.letters_of(legend), names)
-        return cls(actions, legend, names, context)
+        step_legend = tuple(step_legend)
+        step_actions = (
+            None
+            if step_row is None
+            else row_text.decode_steps(step_row, row_text.letters_of(step_legend), len(actions))
+        )
+        return cls(actions, legend, names, context, step_actions, step_legend)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Schedule:
@@ -164,15 +189,38 @@ class Schedule:
         return int(self.actions.shape[1])
 
     @property
+    def covered(self) -> NDArray[np.bool_]:
+        """Bool (S, L, R): True where a whole-step action leaves the cell out."""
+        covered = np.zeros(self.actions.shape, bool)
+        for number, action in enumerate(self.step_legend, 1):
+            blocks = action.covers(self.blocks)
+            covered[self.step_actions == number, blocks.start : blocks.stop] = True
+        return covered
+
+    @property
     def computed(self) -> NDArray[np.bool_]:
         """Bool (S, L, R): True where the branch is computed."""
-        computed: NDArray[np.bool_] = self.actions == COMPUTE
+        computed: NDArray[np.bool_] = (self.actions == COMPUTE) & ~self.covered
         return computed
+
+    @property
+    def is_full(self) -> bool:
+        """Whether everything is computed as the model itself would."""
+        return not self.actions.any() and not self.step_actions.any()
 
     @property
     def letters(self) -> str:
         """The letter of each action number in row strings, for instance "CR"."""
         return row_text.letters_of(self.legend)
+
+    @property
+    def step_letters(self) -> str:
+        """The letter of each step action number in the step row, for instance "CS"."""
+        return row_text.letters_of(self.step_legend)
+
+    def step_row(self) -> str:
+        """What each step does, as a string of S letters."""
+        return row_text.encode_steps(self.step_actions, self.step_letters)
 
     def rows(self) -> dict[str, str]:
         """Row name → string of S letters, in block-major order."""
@@ -198,6 +246,14 @@ class Schedule:
         predictor is refused. A predictor that is not in the legend is added to it.
         """
         return edits.paint(self, cells, action, keep_first_step=keep_first_step)
+
+    def paint_steps(self, steps: ArrayLike, action: int | StepAction) -> Schedule:
+        """The steps, a bool (S,) mask or numbers, set to a whole-step action; 0 runs the blocks."""
+        return edits.paint_steps(self, steps, action)
+
+    def compact(self) -> Schedule:
+        """The same schedule without legend entries that no cell or step uses."""
+        return edits.compact(self)
 
     def resample(self, steps: int, *, timesteps: Sequence[float] | None = None) -> Schedule:
         """The schedule carried over to another step count, and noted as not judged there."""
@@ -245,9 +301,11 @@ class Schedule:
 
     def __repr__(self) -> str:
         computed = int(self.computed.sum())
+        others = int((self.step_actions != 0).sum())
+        extra = f", {others} steps with an action of their own" if others else ""
         return (
             f"<Schedule {self.steps} steps × {self.blocks} blocks × ({', '.join(self.branches)}), "
-            f"{computed} of {self.actions.size} cells computed>"
+            f"{computed} of {self.actions.size} cells computed{extra}>"
         )
 
     def __copy__(self) -> Schedule:
@@ -258,8 +316,13 @@ class Schedule:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Schedule, (self.actions, self.legend, self.branches, self.context))
+        fields = (self.actions, self.legend, self.branches, self.context)
+        return (Schedule, (*fields, self.step_actions, self.step_legend))
 
     def _content(self) -> tuple[Any, ...]:
-        shape, cells = self.actions.shape, self.actions.tobytes()
-        return (shape, cells, self.legend, self.branches, self.context)
+        shape, cells, steps = (
+            self.actions.shape,
+            self.actions.tobytes(),
+            self.step_actions.tobytes(),
+        )
+        return (shape, cells, steps, self.legend, self.step_legend, self.branches, self.context)

@@ -1,66 +1,129 @@
-"""Execute one row of a schedule: every cell of every block, and the record of what really ran."""
+"""Execute the steps of a schedule: every cell of every block, and the record of what really ran."""
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from caching.actions.base import Delta, Hidden, Key, StepAction
+from caching.engine.plan import Plan, make_plan, spans
 from caching.errors import CachebrushError
 from caching.models.family import Conditioning, Family
+from caching.predictors.base import Cell, Entry, Predictor
 from caching.schedule import Schedule
 
-Watcher = Callable[[int, int, Tensor], None]
-"""Called with (block, branch, output) for every computed branch."""
+Watcher = Callable[[int, int, int, Tensor, Tensor], None]
+"""Called with (step, block, branch, x, output) for every computed branch, both (N, T, D)."""
+
+COVERED = 127
+"""Executed mark of a cell that a whole-step action left out."""
+LOWERED = 128
+"""Added to the action of a cell that ran at less than was asked: too little history yet."""
 
 
 class Stopped(CachebrushError):
     """The run was asked to stop; nothing of it remains."""
 
 
-def kept_cells(actions: np.ndarray) -> np.ndarray:
-    """Which computed outputs a later step needs: bool (S, L, R) from uint8 (S, L, R).
+@dataclass(frozen=True)
+class StepResult:
+    """One executed step."""
 
-    A cell's output is needed exactly when the same branch is not computed at the next step.
-    """
-    kept = np.zeros(actions.shape, bool)
-    kept[:-1] = (actions[:-1] == 0) & (actions[1:] != 0)
-    return kept
+    output: Tensor  # (N, C', h, w) of the transformer
+    executed: np.ndarray  # uint8 (L, R): action number, | LOWERED, or COVERED
+    action: int  # number of the whole-step action that ran, 0 = blocks by the grid, | LOWERED
 
 
-def peak_cells(actions: np.ndarray) -> int:
-    """The largest number of outputs that a run of uint8 (S, L, R) holds at once.
+@dataclass
+class State:
+    """Everything a run carries from step to step; tensors in it are never written to."""
 
-    Taken after every cell, not after every step: a step stores new outputs in its first blocks
-    while the last blocks still hold what they are about to use for the last time.
-    """
-    cells = actions.reshape(len(actions), -1)  # (S, L R) in the order of execution
-    after = np.zeros(cells.shape, np.int64)
-    after[:-1] = cells[1:] != 0  # someone still needs what the cell holds when step s is over
-    before = np.concatenate([np.zeros_like(after[:1]), after[:-1]])
-    held = before.sum(-1, keepdims=True) + (after - before).cumsum(-1)
-    return int(held.max())
+    cache: dict[tuple[int, int], tuple[Entry, ...]] = field(default_factory=dict)
+    memos: dict[tuple[int, int, Predictor], tuple[int, Any]] = field(default_factory=dict)
+    memory: dict[Key, tuple[tuple[int, Any], ...]] = field(default_factory=dict)
+    shared: dict[Predictor, dict[Any, Any]] = field(default_factory=dict)
+
+    def copy(self) -> State:
+        """A snapshot: new mappings over the same tensors."""
+        shared = {n: dict(notes) for n, notes in self.shared.items()}
+        return State(dict(self.cache), dict(self.memos), dict(self.memory), shared)
+
+    def tensors(self) -> dict[int, Tensor]:
+        """Every tensor held, once, by the address of its storage."""
+        found: dict[int, Tensor] = {}
+        _collect([self.cache, self.memos, self.memory, self.shared], found)
+        return found
+
+
+def _collect(value: Any, found: dict[int, Tensor]) -> None:
+    if isinstance(value, Tensor):
+        found[value.untyped_storage().data_ptr()] = value
+    elif isinstance(value, Mapping):
+        _collect(list(value.values()), found)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            _collect(item, found)
+
+
+def _rows(value: Any, rows: int) -> Any:
+    """The first rows of every tensor in a memo."""
+    if isinstance(value, Tensor):
+        return value[:rows]
+    if isinstance(value, Mapping):
+        return {key: _rows(item, rows) for key, item in value.items()}
+    return tuple(_rows(i, rows) for i in value) if isinstance(value, tuple | list) else value
 
 
 class Executor:
-    """Runs the rows of one schedule in order; holds the cached branch outputs between them.
+    """Runs the steps of one schedule in order; holds what later steps need between them.
 
-    Cached tensors are never written to: a cell is replaced, not changed, and dropped once no later
-    step needs it.
+    Cached tensors are never written to: an entry is replaced, not changed, and dropped once no
+    later step needs it. With `keep_all` the newest outputs of every cell stay, so that another
+    schedule can go on from any step.
     """
 
-    def __init__(self, family: Family, schedule: Schedule, given: Conditioning) -> None:
+    def __init__(
+        self,
+        family: Family,
+        schedule: Schedule,
+        given: Conditioning,
+        *,
+        passes: int = 2,
+        fitted: Mapping[Predictor | StepAction, Any] | None = None,
+        plan: Plan | None = None,
+        keep_all: bool = False,
+        seed: int = 0,
+    ) -> None:
         self.family, self.schedule, self.given = family, schedule, given
-        self.kept = kept_cells(schedule.actions).tolist()
+        self.passes, self.seed, self.keep_all = passes, seed, keep_all
+        self.fitted = fitted or {}
+        self.legend = schedule.legend
+        self.state = State()
+        plan = make_plan(schedule) if plan is None else plan
         self.rows = schedule.actions.tolist()
-        self.keeps = max((p.keeps for p in schedule.legend), default=1)
-        self.cache: dict[tuple[int, int], tuple[tuple[int, Tensor], ...]] = {}
+        self.last_use = plan.last_use.tolist()
+        self.memo_use = {n: table.tolist() for n, table in plan.memo_use.items()}
+        self.watched = {n: table.tolist() for n, table in plan.watched.items()}
+        self.remembered = {key: table.tolist() for key, table in plan.remembered.items()}
+        if keep_all:
+            for action in schedule.step_legend:
+                for key in action.remembers(family.blocks):
+                    self.remembered.setdefault(key, [])
+        self.depth = max([1, *(p.keeps for p in schedule.legend)])
+        self.key_depth = max([1, *(a.depth for a in schedule.step_legend)])
+        # Only some predictors look at estimates; without them none needs storing.
+        self.stores_estimates = any(p.looks_at == "stored" for p in schedule.legend)
 
     def cache_bytes(self) -> int:
-        """Bytes held by cached outputs right now."""
-        return sum(t.numel() * t.element_size() for past in self.cache.values() for _, t in past)
+        """Bytes held for later steps right now."""
+        tensors = self.state.tensors().values()
+        return sum(t.untyped_storage().nbytes() for t in tensors)
 
-    @torch.no_grad()
     def step(
         self,
         latents: Tensor,
@@ -68,32 +131,255 @@ class Executor:
         *,
         watch: Watcher | None = None,
         stopped: Callable[[], bool] | None = None,
-    ) -> tuple[Tensor, np.ndarray]:
-        """Run step `s` on latents (N, C, h, w) -> model output and executed actions uint8 (L, R).
+    ) -> StepResult:
+        """Run step `s` on latents (N, C, h, w).
 
         Raises:
             Stopped: `stopped` said so between two branches.
         """
-        family, given, cache = self.family, self.given, self.cache
-        row, kept = self.rows[s], self.kept[s]
-        done = np.zeros((family.blocks, len(family.branches)), np.uint8)
-        last = s + 1 == len(self.rows)
-        x = family.embed(latents)
-        for block in range(family.blocks):
-            for r in range(len(family.branches)):
-                if stopped is not None and stopped():
-                    raise Stopped("the run was stopped between two branches.")
-                action = row[block][r]
-                if action == 0:
-                    out = family.branch(x, given, s, block, r)
-                    if watch is not None:
-                        watch(block, r, out)
-                    if kept[block][r]:
-                        cache[block, r] = ((s, out), *cache.get((block, r), ()))[: self.keeps]
+        run = self.begin(latents, s, watch=watch, stopped=stopped)
+        return self.finish(run, int(self.schedule.step_actions[s]))
+
+    def begin(
+        self,
+        latents: Tensor,
+        s: int,
+        *,
+        watch: Watcher | None = None,
+        stopped: Callable[[], bool] | None = None,
+    ) -> RunningStep:
+        """Step `s`, begun but with no block run yet; `finish` runs what is left of it."""
+        return RunningStep(self, latents, s, self.rows[s], watch=watch, stopped=stopped)
+
+    @torch.no_grad()
+    def finish(self, run: RunningStep, number: int) -> StepResult:
+        """Do what is left of a step, take what later steps need, and record what ran.
+
+        Args:
+            run: the step, some blocks of which may have run already.
+            number: of the whole-step action in the schedule's step legend, 0 = blocks by the grid.
+        """
+        action = self.schedule.step_legend[number - 1] if number else None
+        if action is None:
+            x = run.through(run.embed(), 0, run.blocks)
+            output = run.head(x)
+        else:
+            run.action_fitted = self.fitted.get(action)
+            output = action.run(run)
+        self._remember(run, output)
+        for n in self.watched:
+            if (x_last := run.at.get(run.blocks)) is not None:
+                full = not run.done.any()
+                notes = self.state.shared.setdefault(self.legend[n - 1], {})
+                self.legend[n - 1].end_step(notes, x_last, run.s, full=full)
+        return StepResult(output, run.done, number | (LOWERED if run.low else 0))
+
+    def _remember(self, run: RunningStep, output: Tensor) -> None:
+        memory, s = self.state.memory, run.s
+        for key, table in self.remembered.items():
+            blocks = spans(key, run.blocks)
+            old = memory.get(key, ())
+            keep_all = self.keep_all
+            anew = not run.is_half and all(run.ran[blocks.start : blocks.stop])
+            if anew and (keep_all or table[s] > s):
+                old = ((s, self._taken(key, run, output)), *old)
+            memory[key] = (
+                old[: self.key_depth]
+                if keep_all
+                else tuple(item for item in old if table[item[0]] > s)
+            )
+
+    @staticmethod
+    def _taken(key: Key, run: RunningStep, output: Tensor) -> Any:
+        if isinstance(key, Delta):
+            return run.at[key.stop] - run.at[key.start]
+        return run.at[run.blocks] if isinstance(key, Hidden) else (run.latents, output)
+
+    # -- one cell --------------------------------------------------------------------------
+
+    def compute(
+        self, run: RunningStep, x: Tensor, block: int, r: int, entries: tuple[Entry, ...]
+    ) -> Tensor:
+        """The computed branch (N, T, D); stored, noted and watched as later steps need."""
+        family, given, s = self.family, run.given, run.s
+        state, at = self.state, (block, r)
+        out: Tensor | None = None
+        if not run.is_half:
+            for n, table in self.memo_use.items():
+                if table[s][block][r] > s:
+                    cell = self._cell(run, x, block, r, n)
+                    out, memo = self.legend[n - 1].compute(cell)
+                    state.memos[block, r, self.legend[n - 1]] = (s, memo)
                 else:
-                    out = self.schedule.legend[action - 1].estimate(cache[block, r], s)
-                    if last or self.rows[s + 1][block][r] == 0:
-                        del cache[block, r]
-                    done[block, r] = action
+                    # A newer computed output makes an older memo one that nothing may use.
+                    state.memos.pop((block, r, self.legend[n - 1]), None)
+        if out is None:
+            out = family.branch(x, given, s, block, r)
+        if run.is_half:
+            return out
+        for n, blocks in self.watched.items():
+            if blocks[s][block]:
+                self.legend[n - 1].watch(self._cell(run, x, block, r, n), out)
+        self._store(at, Entry(s, out, True), entries, s)
+        return out
+
+    def estimate(
+        self, run: RunningStep, x: Tensor, block: int, r: int, n: int, entries: tuple[Entry, ...]
+    ) -> tuple[Tensor, bool]:
+        """What predictor `n` puts in the branch's place, and whether at a lower order."""
+        p, s, at = self.legend[n - 1], run.s, (block, r)
+        past = entries
+        if self.stores_estimates and p.looks_at == "computed":
+            past = tuple(e for e in entries if e.computed)
+        past = past[: p.keeps]
+        low = len(past) < p.needs
+        if run.is_half:
+            past = tuple(Entry(e.step, e.output[: len(x)], e.computed) for e in past)
+        if type(p).stand_in is Predictor.stand_in:
+            out = p.estimate([(e.step, e.output) for e in past], s)
+        else:
+            memo = self.state.memos.get((block, r, p), (s, None))[1]
+            memo = _rows(memo, len(x)) if run.is_half else memo
+            cell = self._cell(run, x, block, r, n, past, memo)
+            out = p.stand_in(cell)
+            if p.refreshes and not run.is_half and entries:
+                newest = Entry(past[0].step, p.refreshed(cell, out), True)
+                entries = tuple(newest if e.step == newest.step else e for e in entries)
+        if memo_table := self.memo_use.get(n):
+            noted = self.state.memos.get((block, r, p))
+            if noted is not None and not self.keep_all and memo_table[noted[0]][block][r] <= s:
+                del self.state.memos[block, r, p]
+        if not run.is_half:
+            self._store(at, Entry(s, out, False) if self.stores_estimates else None, entries, s)
+        return out, low
+
+    def _store(
+        self, at: tuple[int, int], new: Entry | None, entries: tuple[Entry, ...], s: int
+    ) -> None:
+        """Replace what the cell holds by what steps after this one may read."""
+        block, r = at
+        if self.keep_all:
+            entries = entries if new is None else (new, *entries)
+            depth = self.depth
+            if self.stores_estimates and len(entries) > depth:
+                # The newest of either kind, because predictors differ in which they read.
+                recent = entries[:depth]
+                older = [e for e in entries[depth:] if e.computed]
+                missing = depth - sum(e.computed for e in recent)
+                kept = (*recent, *older[: max(0, missing)])
+            else:
+                kept = entries[:depth]
+        else:
+            last = self.last_use
+            kept = tuple(e for e in entries if last[e.step][block][r] > s)
+            if new is not None and last[s][block][r] > s:
+                kept = (new, *kept)
+        if kept:
+            self.state.cache[at] = kept
+        else:
+            self.state.cache.pop(at, None)
+
+    def _cell(
+        self,
+        run: RunningStep,
+        x: Tensor,
+        block: int,
+        r: int,
+        n: int,
+        past: tuple[Entry, ...] = (),
+        memo: Any = None,
+    ) -> Cell:
+        return Cell(
+            family=self.family,
+            given=run.given,
+            x=x,
+            s=run.s,
+            block=block,
+            r=r,
+            past=past,
+            memo=memo,
+            fitted=self.fitted.get(self.legend[n - 1]),
+            shared=self.state.shared.setdefault(self.legend[n - 1], {}),
+            seed=self.seed,
+        )
+
+
+class RunningStep:
+    """One step while it runs; what `caching.actions.base.StepRun` promises to actions."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        latents: Tensor,
+        s: int,
+        row: list[list[int]],
+        *,
+        watch: Watcher | None,
+        stopped: Callable[[], bool] | None,
+    ) -> None:
+        self.executor, self.latents, self.s, self.row = executor, latents, s, row
+        self.watch, self.stopped = watch, stopped
+        self.given, self.is_half, self.low = executor.given, False, False
+        self.action_fitted: Any = None
+        blocks, branches = executor.family.blocks, len(executor.family.branches)
+        self.blocks, self.branches = blocks, branches
+        self.done = np.full((blocks, branches), COVERED, np.uint8)
+        self.ran = [False] * blocks
+        self.at: dict[int, Tensor] = {}  # hidden state before block i, where something wants it
+        self.cuts = {0, blocks, *(e for key in executor.remembered if len(key) == 2 for e in key)}
+
+    @property
+    def passes(self) -> int:
+        return self.executor.passes
+
+    @property
+    def fitted(self) -> Any:
+        return self.action_fitted
+
+    def embed(self) -> Tensor:
+        if 0 not in self.at:
+            self.at[0] = self.executor.family.embed(self.latents)
+        return self.at[0]
+
+    def through(self, x: Tensor, start: int, stop: int) -> Tensor:
+        """The hidden state after blocks start..stop-1; blocks that ran already do not run again."""
+        executor, family, given, s = self.executor, self.executor.family, self.given, self.s
+        cache, at, branches = executor.state.cache, self.at, range(self.branches)
+        while start < stop and self.ran[start]:
+            start += 1
+            x = self.at.get(start, x)
+        for block in range(start, stop):
+            if block in self.cuts:
+                at[block] = x
+            for r in branches:
+                if self.stopped is not None and self.stopped():
+                    raise Stopped("the run was stopped between two branches.")
+                action, entries = self.row[block][r], cache.get((block, r), ())
+                if action == 0:
+                    out = executor.compute(self, x, block, r, entries)
+                    if self.watch is not None:
+                        self.watch(s, block, r, x, out)
+                    self.done[block, r] = 0
+                else:
+                    out, low = executor.estimate(self, x, block, r, action, entries)
+                    self.done[block, r] = action | LOWERED if low else action
                 x = family.add(x, out, given, s, block, r)
-        return family.head(x, given, s), done
+            self.ran[block] = True
+        if stop in self.cuts or start < stop:
+            at[stop] = x
+        return x
+
+    def head(self, x: Tensor) -> Tensor:
+        return self.executor.family.head(x, self.given, self.s)
+
+    def recall(self, key: Key) -> tuple[tuple[int, Any], ...]:
+        return self.executor.state.memory.get(key, ())
+
+    def lowered(self) -> None:
+        self.low = True
+
+    def halved(self) -> RunningStep:
+        self.is_half = True
+        self.latents = self.latents[: len(self.latents) // 2]
+        self.given = self.executor.family.half(self.executor.given)
+        return self

@@ -1,5 +1,6 @@
 """Sample a picture under a schedule: an iterator of step events that ends in a Run."""
 
+import dataclasses
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -9,16 +10,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caching.engine.executor import Executor, Stopped
+from caching.dynamic.base import Choice, Decider, Facts, Policy
+from caching.engine.executor import (
+    COVERED,
+    LOWERED,
+    Executor,
+    RunningStep,
+    StepResult,
+    Stopped,
+)
+from caching.engine.fits import Fits, guided
+from caching.engine.plan import Plan, make_plan
 from caching.engine.request import MAX_STEPS, Request, context_of, noise_of, prepare, whole
 from caching.engine.samplers import Sampler, make_sampler
-from caching.errors import RequestError
+from caching.engine.states import Snapshot, States, rows_of
+from caching.engine.view import EngineView
+from caching.errors import RequestError, ScheduleError
 from caching.measure.cost import Cost, cost_of
 from caching.measure.trace import Recorder, Trace
 from caching.models.model import Model
 from caching.schedule import Schedule
 
 __all__ = [
+    "COVERED",
+    "LOWERED",
     "Request",
     "Run",
     "StepEvent",
@@ -42,18 +57,27 @@ class StepEvent:
     step: int
     steps: int
     timestep: float
-    executed: np.ndarray  # uint8 (L, R), what really ran: 0 computed, k predictor k of the legend
+    executed: np.ndarray  # uint8 (L, R), what really ran: see Run.executed
+    action: int  # see Run.executed_actions
     ms: float  # the transformer and the sampler, without preview and trace
     clean: Tensor  # (C, h, w) clean latents predicted at this step, first image
     preview: np.ndarray | None  # uint8 (H, W, 3), `clean` decoded, when asked for
+    choice: Choice | None = None  # what a policy decided here, and by which number
+    resumed: bool = False  # not run again: taken from an earlier run with the same beginning
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run: the picture and the whole record of how it came about."""
+    """A finished run: the picture and the whole record of how it came about.
+
+    `executed` holds, for every cell, 0 where it was computed, k where predictor k of the schedule's
+    legend stood in, k | LOWERED where it did so at a lower order than asked for want of history,
+    and COVERED where a whole-step action left the cell out. `executed_actions` holds, for every
+    step, 0 where its blocks ran, and k (| LOWERED) where action k of the step legend did.
+    """
 
     request: Request
-    schedule: Schedule
+    schedule: Schedule  # as asked; under a policy, with what the policy may choose in its legends
     images: np.ndarray  # uint8 (N, H, W, 3)
     latents: Tensor  # (N, C, h, w) final latents
     executed: np.ndarray  # uint8 (S, L, R)
@@ -62,6 +86,10 @@ class Run:
     clean: Tensor  # (S, C, h, w) clean latents predicted after each step, first image
     cost: Cost
     trace: Trace | None
+    executed_actions: np.ndarray  # uint8 (S,)
+    policy: Policy | None = None
+    choices: tuple[Choice, ...] = ()  # (S,) under a policy
+    resumed_from: int = 0  # steps before it were taken from an earlier run
 
     @property
     def image(self) -> np.ndarray:
@@ -69,25 +97,24 @@ class Run:
         first: np.ndarray = self.images[0]
         return first
 
+    @property
+    def baked(self) -> Schedule:
+        """What ran as a painted schedule: running it again gives the same latents."""
+        cells = np.where(self.executed == COVERED, 0, self.executed & ~np.uint8(LOWERED))
+        steps = self.executed_actions & ~np.uint8(LOWERED)
+        return dataclasses.replace(
+            self.schedule,
+            actions=cells,
+            step_actions=steps,
+            context=context_of(self.request, self.timesteps),
+        )
+
 
 def now(device: torch.device) -> float:
     """Seconds on a steady clock, after everything queued on `device` is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-
-def _guided(output: Tensor, request: Request, channels: int, *, learned_sigma: bool) -> Tensor:
-    """Model output (passes N, C', h, w) -> guided prediction (N, C, h, w).
-
-    All latent channels are guided, as diffusers does; DiT's own script guides the first three only.
-    """
-    if learned_sigma:
-        output = output[:, :channels]
-    if request.passes == 1:
-        return output
-    cond, null = output.chunk(2)
-    return null + request.cfg_scale * (cond - null)
 
 
 def iter_sample(
@@ -100,6 +127,9 @@ def iter_sample(
     steps: int | None = None,
     cfg_scale: float = 4.0,
     sampler: str = "ddim",
+    policy: Policy | None = None,
+    fits: Fits | None = None,
+    states: States | None = None,
     lags: int = 0,
     trace_mib: float = 1024.0,
     preview_every: int = 0,
@@ -114,6 +144,11 @@ def iter_sample(
         steps: must equal the schedule's; without either, 20.
         cfg_scale: guidance; above 1 every step runs conditional and null in one doubled batch.
         sampler: a name in `SAMPLERS`.
+        policy: decides step by step while the run goes on; the schedule must then be full.
+        fits: where fitted tables of calibrated predictors are kept; without it they are fitted for
+            this run alone, on full runs of other seeds.
+        states: snapshots of earlier runs of the same request; the steps that begin alike are not
+            run again, and the result is the same to the last bit.
         lags: K of the trace to record (0: none), full runs only; the step times stay free of it.
         trace_mib: memory the recorder may use for kept outputs; lowers K when short.
         preview_every: decode the predicted clean picture at every n-th step (0: never).
@@ -122,7 +157,8 @@ def iter_sample(
     Raises:
         RequestError, ScheduleError: before anything runs; see `prepare`.
 
-    Closing the iterator at any step leaves nothing behind: all state is local to it.
+    Closing the iterator at any step leaves nothing behind: all state is local to it, but for the
+    whole steps noted in `states`.
     """
     request, schedule, start = prepare(
         model,
@@ -138,10 +174,21 @@ def iter_sample(
     preview_every = whole("preview_every", preview_every, 0, MAX_STEPS)
     if not trace_mib > 0:
         raise RequestError(f"trace memory of {trace_mib!r} MiB was given, expected more than 0.")
-    if lags and schedule.actions.any():
+    if (lags or policy) and not schedule.is_full:
+        what = f"a trace over {lags} lags" if lags else f"the policy {policy.name}"  # type: ignore[union-attr]
         raise RequestError(
-            f"a trace over {lags} lags was asked for with a schedule that reuses cells; a trace "
-            "says how computed outputs change, so record it from a full run (schedule=None)."
+            f"{what} was asked for with a schedule that reuses cells; it works on a full run "
+            "(schedule=None)."
+        )
+    if policy is not None:
+        if lags:
+            raise RequestError(
+                f"a trace over {lags} lags was asked for with the policy {policy.name}; record it "
+                "from a full run without one."
+            )
+        policy.check(model.blocks)
+        schedule = dataclasses.replace(
+            schedule, legend=policy.legend or schedule.legend, step_legend=policy.step_legend
         )
     solver = make_sampler(
         sampler,
@@ -150,13 +197,35 @@ def iter_sample(
         device=model.device,
         seed=request.seeds[0] if request.seeds else 0,
     )
-    return _steps(model, schedule, request, solver, start, lags, trace_mib, preview_every, stopped)
+    job = _Job(model, schedule, request, policy, fits or Fits(), states if not lags else None)
+    return _steps(job, solver, start, lags, trace_mib, preview_every, stopped)
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What a run was given, checked."""
+
+    model: Model
+    schedule: Schedule
+    request: Request
+    policy: Policy | None
+    fits: Fits
+    states: States | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Record:
+    """What the loop notes of one step."""
+
+    executed: np.ndarray
+    action: int
+    ms: float
+    clean: Tensor
+    choice: Choice | None = None
 
 
 def _steps(
-    model: Model,
-    schedule: Schedule,
-    request: Request,
+    job: _Job,
     solver: Sampler,
     start: Tensor,
     lags: int,
@@ -164,55 +233,156 @@ def _steps(
     preview_every: int,
     stopped: Callable[[], bool] | None,
 ) -> Iterator[StepEvent | Run]:
-    family, device, dtype = model.family, model.device, model.dtype
-    times = torch.tensor(solver.timesteps, device=device)
+    model, schedule, request, states = job.model, job.schedule, job.request, job.states
+    family, device, dtype, steps = model.family, model.device, model.dtype, request.steps
+    try:
+        fitted = job.fits.of(model, schedule, request, stopped=stopped)
+    except Stopped:
+        return
     labels = torch.tensor(request.labels, device=device)
     if request.passes == 2:
         labels = torch.cat([labels, torch.full_like(labels, family.classes)])
     x = start.to(device=device, dtype=torch.float32) * solver.first_scale
     with torch.no_grad():
-        given = family.condition(times, labels)
-    executor = Executor(family, schedule, given)
+        given = family.condition(torch.tensor(solver.timesteps, device=device), labels)
+    plan = make_plan(schedule)
+    executor = Executor(
+        family,
+        schedule,
+        given,
+        passes=request.passes,
+        fitted=fitted,
+        plan=plan,
+        keep_all=job.policy is not None or states is not None,
+        seed=request.seeds[0] if request.seeds else 0,
+    )
+    facts = Facts(steps, solver.timesteps, model.blocks, model.branches, request.passes)
+    decider = job.policy.begin(facts) if job.policy is not None else None
     recorder = None
     if lags:
         recorder = Recorder(
             solver.timesteps, model.blocks, len(model.branches), lags=lags, memory_mib=trace_mib
         )
-    executed, step_ms, cleans = [], [], []
-    for s in range(request.steps):
+    first, records = 0, []
+    if states is not None and decider is None:
+        found = _resume(states, request, schedule, plan)
+        if found is not None:
+            first, x, executor.state = found.step, found.latents, found.state.copy()
+            solver = found.solver.copy()
+            records = list(states.records[:first])
+    for s, record in enumerate(records):
+        yield _event(job, solver, s, record, preview_every, resumed=True)
+    peak_bytes = 0
+    for s in range(first, steps):
+        if states is not None and decider is None:
+            states.add(Snapshot(s, x, solver.copy(), executor.state.copy()))
         began = now(device)
         try:
             scaled = solver.model_input(x, s).to(dtype)
-            output, done = executor.step(
+            running = executor.begin(
                 torch.cat([scaled, scaled]) if request.passes == 2 else scaled,
                 s,
                 watch=recorder.watch if recorder else None,
                 stopped=stopped,
             )
+            choice = None
+            if decider is None:
+                result = executor.finish(running, int(schedule.step_actions[s]))
+            else:
+                result, choice = _decided(executor, running, schedule, decider)
+                peak_bytes = max(peak_bytes, executor.cache_bytes())
         except Stopped:
             return
-        guided = _guided(output.float(), request, x.shape[1], learned_sigma=family.learned_sigma)
-        x, clean = solver.step(guided, x, s)
-        step_ms.append((now(device) - began) * 1e3)
-        executed.append(done)
-        cleans.append(clean[0].cpu())
+        x, clean = solver.step(guided(result.output.float(), request, x.shape[1]), x, s)
+        ms = (now(device) - began) * 1e3
+        record = _Record(result.executed, result.action, ms, clean[0].cpu(), choice)
+        records.append(record)
+        if states is not None and decider is None:
+            states.records.append(record)
         if recorder:
             recorder.finish_step()
-        shown = None
-        if preview_every and (s % preview_every == 0 or s + 1 == request.steps):
-            shown = model.decode(clean[:1])[0].numpy()
-        yield StepEvent(s, request.steps, solver.timesteps[s], done, step_ms[-1], cleans[-1], shown)
-    yield Run(
+        yield _event(job, solver, s, record, preview_every, clean=clean)
+    run = Run(
         request=request,
         schedule=schedule,
         images=model.decode(x).numpy(),
         latents=x.cpu(),
-        executed=np.stack(executed),
+        executed=np.stack([r.executed for r in records]),
+        executed_actions=np.array([r.action for r in records], np.uint8),
         timesteps=solver.timesteps,
-        step_ms=np.array(step_ms),
-        clean=torch.stack(cleans),
+        step_ms=np.array([r.ms for r in records]),
+        clean=torch.stack([r.clean for r in records]),
         cost=cost_of(model, schedule, images=len(request.labels), passes=request.passes),
         trace=recorder.trace() if recorder else None,
+        policy=job.policy,
+        choices=tuple(r.choice for r in records if r.choice is not None),
+        resumed_from=first,
+    )
+    if job.policy is not None:
+        # What it cost follows from what it decided; what it held was measured on the way.
+        cost = cost_of(model, run.baked, images=len(request.labels), passes=request.passes)
+        cost = dataclasses.replace(cost, cache_mib=peak_bytes / 2**20)
+        run = dataclasses.replace(run, cost=cost)
+    yield run
+
+
+def _resume(states: States, request: Request, schedule: Schedule, plan: Plan) -> Snapshot | None:
+    states.begin(request, rows_of(schedule, plan))
+    return states.resume(schedule, plan)
+
+
+@torch.no_grad()
+def _decided(
+    executor: Executor, running: RunningStep, schedule: Schedule, decider: Decider
+) -> tuple[StepResult, Choice]:
+    """One step as a policy decides it."""
+    view = EngineView(running)
+    if decider.probe:
+        running.through(running.embed(), 0, decider.probe)
+    choice = decider.decide(view)
+    result = executor.finish(running, _choose(running, schedule, choice))
+    decider.after(view, choice, result.output)
+    return result, choice
+
+
+def _choose(run: RunningStep, schedule: Schedule, choice: Choice) -> int:
+    """The step's row and whole-step action as the policy chose; the action's number."""
+    if run.s == 0 and not choice.runs_all:
+        raise ScheduleError(
+            "the policy wants step 0 not computed, but nothing is stored before it: expected that "
+            "it computes step 0; correct its warm-up"
+        )
+    if choice.cells is not None:
+        number = schedule.legend.index(choice.cells) + 1
+        run.row = [[number] * run.branches for _ in range(run.blocks)]
+    return 0 if choice.action is None else schedule.step_legend.index(choice.action) + 1
+
+
+def _event(
+    job: _Job,
+    solver: Sampler,
+    s: int,
+    record: _Record,
+    preview_every: int,
+    *,
+    clean: Tensor | None = None,
+    resumed: bool = False,
+) -> StepEvent:
+    steps, shown = job.request.steps, None
+    if preview_every and not resumed and (s % preview_every == 0 or s + 1 == steps):
+        assert clean is not None
+        shown = job.model.decode(clean[:1])[0].numpy()
+    return StepEvent(
+        step=s,
+        steps=steps,
+        timestep=solver.timesteps[s],
+        executed=record.executed,
+        action=record.action,
+        ms=record.ms,
+        clean=record.clean,
+        preview=shown,
+        choice=record.choice,
+        resumed=resumed,
     )
 
 
@@ -226,6 +396,9 @@ def sample(
     steps: int | None = None,
     cfg_scale: float = 4.0,
     sampler: str = "ddim",
+    policy: Policy | None = None,
+    fits: Fits | None = None,
+    states: States | None = None,
     lags: int = 0,
 ) -> Run:
     """Sample under `schedule` and return the Run; arguments and errors as `iter_sample`."""
@@ -238,6 +411,9 @@ def sample(
         steps=steps,
         cfg_scale=cfg_scale,
         sampler=sampler,
+        policy=policy,
+        fits=fits,
+        states=states,
         lags=lags,
     )
     (result,) = deque(events, maxlen=1)

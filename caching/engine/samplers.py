@@ -43,6 +43,10 @@ class Sampler(Protocol):
         """Model output and latents (N, C, h, w) at step `s` -> next latents, clean ones."""
         ...
 
+    def copy(self) -> "Sampler":
+        """The sampler as it stands, to go on from here another time."""
+        ...
+
 
 def _alphas(noise: Mapping[str, Any]) -> np.ndarray:
     """Cumulative alphas (1000,) float64 of a scheduler config."""
@@ -101,6 +105,9 @@ class RespacedDDIM:
         after = self.alphas[s + 1]
         return after**0.5 * clean + (1 - after) ** 0.5 * noise, clean
 
+    def copy(self) -> "RespacedDDIM":
+        return self
+
 
 class DiffusersSampler:
     """A diffusers scheduler as a Sampler; the scheduler object belongs to this run alone."""
@@ -129,6 +136,13 @@ class DiffusersSampler:
             alpha = float(self.scheduler.alphas_cumprod[int(self.times[s])])
             clean, _ = clean_and_noise(self.kind, output, x, alpha)
         return result.prev_sample, clean
+
+    def copy(self) -> "DiffusersSampler":
+        other = copy.copy(self)
+        other.scheduler = copy.deepcopy(self.scheduler)
+        other.generator = torch.Generator("cpu")
+        other.generator.set_state(self.generator.get_state())
+        return other
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,14 @@
 A context of null means that it is not known. A file may say `"step_order": "timestep ascending"`,
 which means that the last executed step stands first in every row and in the timesteps; it is
 turned round on reading and always written in execution order.
+
+A schedule with whole-step actions has two keys more:
+
+      "step_legend": {
+        "C": "run the blocks",
+        "S": {"action": "residual", "first": 0, "last": 0}
+      },
+      "step_row": "CCSC"
 """
 
 from __future__ import annotations
@@ -30,18 +38,19 @@ import dataclasses
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from caching import predictors
+from caching import actions, predictors
 from caching.checks import MAX_LEGEND, MAX_STEPS, check_branches
 from caching.context import Context
 from caching.errors import ScheduleError
 from caching.formats import bounded
-from caching.formats.rows import decode, is_letter, ordered
-from caching.predictors import Predictor
+from caching.formats.rows import decode, decode_steps, is_letter, ordered
 from caching.schedule import Schedule
+
+Entry = TypeVar("Entry")
 
 FORMAT = "cachebrush-schedule"
 VERSION = 1
@@ -49,6 +58,8 @@ EXECUTION_ORDER = "execution, step 0 is the noisiest"
 ASCENDING_ORDER = "timestep ascending"
 
 _KEYS = ("format", "version", "step_order", "context", "branches", "legend", "rows")
+_STEP_KEYS = ("step_legend", "step_row")  # written when there is a step legend
+RUN = "run the blocks"
 _CONTEXT_KEYS = tuple(field.name for field in dataclasses.fields(Context))
 
 
@@ -114,7 +125,7 @@ def save_schedule_file(schedule: Schedule, path: str | os.PathLike[str]) -> None
 def dumps(schedule: Schedule) -> str:
     """A schedule as the text of a native file; equal schedules give equal texts."""
     value = to_json(schedule)
-    parts = [f'  "{key}": {_lines(value[key])}' for key in _KEYS]
+    parts = [f'  "{key}": {_lines(value[key])}' for key in (*_KEYS, *_STEP_KEYS) if key in value]
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
@@ -129,7 +140,7 @@ def to_json(schedule: Schedule) -> dict[str, Any]:
     legend: dict[str, Any] = {schedule.letters[0]: "compute"}
     for letter, predictor in zip(schedule.letters[1:], schedule.legend, strict=True):
         legend[letter] = predictors.to_json(predictor)
-    return {
+    value = {
         "format": FORMAT,
         "version": VERSION,
         "step_order": EXECUTION_ORDER,
@@ -138,6 +149,12 @@ def to_json(schedule: Schedule) -> dict[str, Any]:
         "legend": legend,
         "rows": schedule.rows(),
     }
+    if schedule.step_legend:
+        step_legend: dict[str, Any] = {schedule.step_letters[0]: RUN}
+        for letter, action in zip(schedule.step_letters[1:], schedule.step_legend, strict=True):
+            step_legend[letter] = actions.to_json(action)
+        value |= {"step_legend": step_legend, "step_row": schedule.step_row()}
+    return value
 
 
 def from_json(value: object) -> Schedule:
@@ -152,7 +169,7 @@ def from_json(value: object) -> Schedule:
             f"format version {version!r:.40} is unknown: expected {VERSION}; a newer file needs a "
             "newer Cachebrush"
         )
-    _check_keys("the file", value, required=_KEYS, optional=())
+    _check_keys("the file", value, required=_KEYS, optional=_STEP_KEYS)
     order = value["step_order"]
     if order not in (EXECUTION_ORDER, ASCENDING_ORDER):
         raise ScheduleError(
@@ -161,7 +178,7 @@ def from_json(value: object) -> Schedule:
     ascending = order == ASCENDING_ORDER
     context = _context(value["context"], ascending=ascending)
     branches = check_branches(value["branches"])
-    letters, legend = _legend(value["legend"])
+    letters, legend = _legend(value["legend"], "compute", predictors.from_json)
     named = value["rows"]
     if not isinstance(named, dict):
         raise ScheduleError('rows must be an object such as {"block 0 attn": "CRCR"}')
@@ -174,7 +191,17 @@ def from_json(value: object) -> Schedule:
     if ascending:
         # Turned round first, so that errors name the step in execution order.
         rows = [row[::-1] if isinstance(row, str) else row for row in rows]
-    return Schedule(decode(rows, letters, branches), legend, branches, context)
+    cells = decode(rows, letters, branches)
+    if ("step_legend" in value) != ("step_row" in value):
+        raise ScheduleError("step_legend and step_row belong together: give both or neither")
+    if "step_row" not in value:
+        return Schedule(cells, legend, branches, context)
+    step_letters, step_legend = _legend(value["step_legend"], RUN, actions.from_json)
+    row = value["step_row"]
+    if ascending and isinstance(row, str):
+        row = row[::-1]
+    step_actions = decode_steps(row, step_letters, len(cells))
+    return Schedule(cells, legend, branches, context, step_actions, step_legend)
 
 
 def _context(value: object, *, ascending: bool) -> Context | None:
@@ -192,29 +219,31 @@ def _context(value: object, *, ascending: bool) -> Context | None:
     return Context(**fields)
 
 
-def _legend(value: object) -> tuple[str, tuple[Predictor, ...]]:
-    """The letters of the file, compute first, and the predictors of the other letters."""
+def _legend(
+    value: object, word: str, read: Callable[[object], Entry]
+) -> tuple[str, tuple[Entry, ...]]:
+    """The letters of a legend, that of `word` first, and the entries of the other letters."""
     if not isinstance(value, dict) or not 1 <= len(value) <= MAX_LEGEND + 1:
         raise ScheduleError(
             'legend must be an object such as {"C": "compute", "R": {"predictor": "reuse"}}, with '
             f"at most {MAX_LEGEND} predictors"
         )
-    compute, others, legend = "", "", []
+    first, others, legend = "", "", []
     for letter, meaning in value.items():
         if not is_letter(letter):
             raise ScheduleError(
                 f"legend letter {letter[:20]!r} given: expected one ASCII letter or digit"
             )
-        if meaning == "compute":
-            compute += letter
+        if meaning == word:
+            first += letter
         else:
             others += letter
-            legend.append(predictors.from_json(meaning))
-    if len(compute) != 1:
+            legend.append(read(meaning))
+    if len(first) != 1:
         raise ScheduleError(
-            f'{len(compute)} letters of the legend mean "compute": expected exactly one'
+            f'{len(first)} letters of the legend mean "{word}": expected exactly one'
         )
-    return compute + others, tuple(legend)
+    return first + others, tuple(legend)
 
 
 def _check_keys(

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from caching.actions.base import StepAction
 from caching.checks import MAX_BLOCKS, MAX_STEPS
 from caching.errors import ScheduleError
-from caching.predictors import Predictor
+from caching.predictors.base import Predictor
 
 COMPUTE_LETTER = "C"
 
@@ -19,10 +20,10 @@ _ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits
 _ROW_NAME = re.compile(r"block (0|[1-9][0-9]{0,3}) ([a-z][a-z0-9_]*)")
 
 
-def letters_of(legend: Sequence[Predictor]) -> str:
-    """One letter per action: "C" for compute, then one per predictor, no letter twice.
+def letters_of(legend: Sequence[Predictor] | Sequence[StepAction]) -> str:
+    """One letter per action: "C" for compute, then one per entry of the legend, no letter twice.
 
-    A predictor gets the letter it prefers; one whose letter is taken gets the first free one.
+    An entry gets the letter it prefers; one whose letter is taken gets the first free one.
     """
     letters = COMPUTE_LETTER
     for predictor in legend:
@@ -46,6 +47,24 @@ def encode(actions: NDArray[np.uint8], letters: str) -> list[str]:
     table = np.frombuffer(letters.encode("ascii"), np.uint8)
     steps = actions.shape[0]
     return [row.tobytes().decode("ascii") for row in table[actions.reshape(steps, -1).T]]
+
+
+def encode_steps(actions: NDArray[np.uint8], letters: str) -> str:
+    """Step actions (S,) as a string of S letters."""
+    return np.frombuffer(letters.encode("ascii"), np.uint8)[actions].tobytes().decode("ascii")
+
+
+def decode_steps(row: object, letters: str, steps: int) -> NDArray[np.uint8]:
+    """The step row as step actions, uint8 (S,); raises ScheduleError naming the step."""
+    if not isinstance(row, str) or len(row) != steps:
+        given = f"{len(row)} letters" if isinstance(row, str) else repr(row)[:40]
+        raise ScheduleError(f"the step row has {given}: expected a text of {steps} letters")
+    for step, letter in enumerate(row):
+        if letter not in letters:
+            raise ScheduleError(
+                f"step {step}: {letter!r} is not in the step legend ({', '.join(letters)})"
+            )
+    return np.array([letters.index(letter) for letter in row], np.uint8)
 
 
 def decode(rows: Sequence[str], letters: str, branches: Sequence[str]) -> NDArray[np.uint8]:

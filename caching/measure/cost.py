@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from caching.engine.executor import peak_cells
+from caching.actions.base import Key, Pair
+from caching.engine.plan import make_plan, peak_bytes
 from caching.models.model import Model
 from caching.schedule import Schedule
 
@@ -41,21 +42,71 @@ def branch_macs(model: Model) -> np.ndarray:
     return np.array(rows, np.int64)
 
 
+def step_macs(model: Model, schedule: Schedule) -> np.ndarray:
+    """Multiply-accumulates of every step for one image and one of two passes, float64 (S,).
+
+    A step that runs the conditional half of the batch counts half.
+    """
+    family = model.family
+    cells = np.where(schedule.computed, branch_macs(model), 0)
+    ran = ~schedule.covered
+    for number, predictor in enumerate(schedule.legend, 1):
+        where = (schedule.actions == number) & ran
+        if where.any():
+            own = [
+                [predictor.macs(family, block, r) for r in range(len(family.branches))]
+                for block in range(family.blocks)
+            ]
+            cells = cells + np.where(where, np.array(own, np.int64), 0)
+    total = cells.sum(axis=(1, 2)) + float(family.fixed_macs())
+    for number, action in enumerate(schedule.step_legend, 1):
+        at = schedule.step_actions == number
+        if not action.embeds:
+            total[at] -= family.fixed_macs()
+        if action.half:
+            total[at] /= 2
+    macs: np.ndarray = total
+    return macs
+
+
+def cache_bytes(model: Model, schedule: Schedule, rows: int) -> int:
+    """The most bytes of outputs, memos and remembered values a run of `rows` rows holds at once."""
+    family = model.family
+    number_bytes = torch.finfo(model.dtype).bits // 8
+    cell = rows * family.tokens * family.width * number_bytes
+    plan = make_plan(schedule)
+    branches = range(len(family.branches))
+    memos = {
+        n: [
+            schedule.legend[n - 1].memo_elements(family, 0, r) * rows * number_bytes
+            for r in branches
+        ]
+        for n in plan.memo_use
+    }
+    keys = {key: _key_bytes(model, key, rows, number_bytes) for key in plan.remembered}
+    return peak_bytes(schedule, plan, cell_bytes=cell, memo_bytes=memos, key_bytes=keys)
+
+
+def _key_bytes(model: Model, key: Key, rows: int, number_bytes: int) -> int:
+    family = model.family
+    if not isinstance(key, Pair):
+        return rows * family.tokens * family.width * number_bytes
+    channels, height, width = family.latent_shape
+    outputs = channels * (2 if family.learned_sigma else 1)
+    return rows * (channels + outputs) * height * width * number_bytes
+
+
 def cost_of(model: Model, schedule: Schedule, *, images: int = 1, passes: int = 2) -> Cost:
     """Cost of running `schedule` for `images` pictures with `passes` guidance passes."""
-    steps = len(schedule.actions)
-    cells = branch_macs(model)
-    fixed = steps * model.family.fixed_macs()
-    rows = images * passes
-    computed = int(((schedule.actions == 0) * cells).sum())
-    cell_bytes = (
-        rows * model.family.tokens * model.family.width * torch.finfo(model.dtype).bits // 8
-    )
+    family, steps, rows = model.family, schedule.steps, images * passes
+    full = steps * (family.fixed_macs() + int(branch_macs(model).sum()))
+    half = [n for n, action in enumerate(schedule.step_legend, 1) if action.half]
+    halves = int(np.isin(schedule.step_actions, half).sum())
     return Cost(
-        macs=rows * (fixed + computed),
-        macs_full=rows * (fixed + steps * int(cells.sum())),
-        nfe=steps * passes,
-        cache_mib=peak_cells(schedule.actions) * cell_bytes / 2**20,
+        macs=round(rows * float(step_macs(model, schedule).sum())),
+        macs_full=rows * full,
+        nfe=steps * passes - halves * (passes // 2),
+        cache_mib=cache_bytes(model, schedule, rows) / 2**20,
     )
 
 

@@ -45,7 +45,7 @@ class Recorder:
         self.now: dict[tuple[int, int], Tensor] = {}
         self.values: list[np.ndarray] = []  # each (3, L, R, K)
 
-    def watch(self, block: int, r: int, out: Tensor) -> None:
+    def watch(self, s: int, block: int, r: int, x: Tensor, out: Tensor) -> None:
         self.now[block, r] = out
 
     @torch.no_grad()

@@ -5,15 +5,17 @@ modulation of all steps is one product per block up front, q, k and v are one pr
 that is not computed needs neither norm nor modulation, only its gate.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from diffusers import DiTTransformer2DModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from caching.errors import ModelError
+from caching.models.dit_parts import activated, part_of, picked
+from caching.models.family import Linear
 
 SHIFT_ATTN, SCALE_ATTN, GATE_ATTN, SHIFT_MLP, SCALE_MLP, GATE_MLP = range(6)
 ATTN, MLP = range(2)
@@ -21,26 +23,12 @@ ATTN, MLP = range(2)
 MODULATION_MIB = 256
 
 
-@dataclass(frozen=True)
-class _Block:
-    """The tensors of one block that the loop touches."""
-
-    qkv_weight: Tensor  # (3 D, D)
-    qkv_bias: Tensor | None
-    out: nn.Linear
-    activation: Any  # up-projection and activation, whichever the config names
-    down: nn.Linear
-    embedder: nn.Module
-    modulation: nn.Linear  # D -> 6 D
-    norm_attn: nn.LayerNorm
-    norm_mlp: nn.LayerNorm  # the one that a config may give weights
-
-
 class _Given:
     """Modulation of every block for a window of steps, made when the first of them is reached."""
 
     def __init__(self, family: "DiT", timesteps: Tensor, labels: Tensor) -> None:
         self.family, self.timesteps = family, timesteps
+        self.size = len(labels)
         self.labels, inverse = labels.unique(return_inverse=True)  # (U,), (N,)
         # One guided image has the rows [label, null], which `unique` already returns in order.
         aligned = torch.equal(self.labels, labels)
@@ -90,6 +78,25 @@ class _Given:
         return (shift, scale) if self.rows is None else (shift[self.rows], scale[self.rows])
 
 
+class _Half:
+    """The first half of the rows of a conditioning, looking at the same modulation."""
+
+    def __init__(self, whole: "_Given | _Half", size: int) -> None:
+        self.whole, self.size = whole, size
+
+    def get(self, s: int, block: int, which: int) -> Tensor:
+        """As the whole's, (N / 2, 1, D)."""
+        return self.whole.get(s, block, which)[: self.size]
+
+    def last(self, s: int) -> tuple[Tensor, Tensor]:
+        """As the whole's, each (N / 2, 1, D)."""
+        shift, scale = self.whole.last(s)
+        return shift[: self.size], scale[: self.size]
+
+
+_Rows: TypeAlias = _Given | _Half
+
+
 class DiT:
     """Adapter for `DiTTransformer2DModel`; see `caching.models.family.Family` for the methods.
 
@@ -119,35 +126,7 @@ class DiT:
         self.learned_sigma = self.out_channels == 2 * int(c.in_channels)
         self.classes = int(c.num_embeds_ada_norm)
         self.eps_out = module.norm_out.eps
-        self.parts = [self._part(i, b) for i, b in enumerate(module.transformer_blocks)]
-
-    @staticmethod
-    def _part(index: int, block: Any) -> _Block:
-        attn, ff = block.attn1, block.ff.net
-        if attn.norm_q is not None or attn.norm_k is not None or block.attn2 is not None:
-            raise ModelError(
-                f"block {index}: query/key norms or cross-attention were found, a DiT block has "
-                "neither; load a class-conditional DiT (DiTTransformer2DModel)."
-            )
-        linears = (attn.to_q, attn.to_k, attn.to_v)
-        with torch.no_grad():
-            weight = torch.cat([p.weight for p in linears])
-            bias = torch.cat([p.bias for p in linears]) if attn.to_q.bias is not None else None
-            for i, p in enumerate(linears):
-                p.weight.data = weight.chunk(3)[i]
-                if bias is not None:
-                    p.bias.data = bias.chunk(3)[i]
-        return _Block(
-            qkv_weight=weight,
-            qkv_bias=bias,
-            out=attn.to_out[0],
-            activation=ff[0],
-            down=ff[2],
-            embedder=block.norm1.emb,
-            modulation=block.norm1.linear,
-            norm_attn=block.norm1.norm,
-            norm_mlp=block.norm3,
-        )
+        self.parts = [part_of(i, b) for i, b in enumerate(module.transformer_blocks)]
 
     @property
     def device(self) -> torch.device:
@@ -162,31 +141,80 @@ class DiT:
 
     def embed(self, latents: Tensor) -> Tensor:
         tokens: Tensor = self.module.pos_embed(latents)
-        return tokens.to(self.dtype)
+        return tokens.to(self.dtype).contiguous()
 
-    def _modulated(self, x: Tensor, given: _Given, s: int, block: int, first: int) -> Tensor:
+    def half(self, given: _Rows) -> _Half:
+        return _Half(given, given.size // 2)
+
+    def modulated(self, x: Tensor, given: _Rows, s: int, block: int, r: int) -> Tensor:
         b = self.parts[block]
-        normed = (b.norm_attn if first == SHIFT_ATTN else b.norm_mlp)(x)
+        first = SHIFT_ATTN if r == ATTN else SHIFT_MLP
+        normed = (b.norm_attn if r == ATTN else b.norm_mlp)(x)
         shift, scale = given.get(s, block, first), given.get(s, block, first + 1)
         return torch.addcmul(shift, normed, scale)  # (N, T, D)
 
-    def branch(self, x: Tensor, given: _Given, s: int, block: int, r: int) -> Tensor:
-        b = self.parts[block]
-        if r == ATTN:
-            h = self._modulated(x, given, s, block, SHIFT_ATTN)
-            n, t, d = h.shape
-            qkv = F.linear(h, b.qkv_weight, b.qkv_bias)  # (N, T, 3 D)
-            q, k, v = qkv.view(n, t, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # (N, heads, T, d)
-            a = F.scaled_dot_product_attention(q, k, v)
-            return F.linear(a.transpose(1, 2).reshape(n, t, d), b.out.weight, b.out.bias)
-        h = self._modulated(x, given, s, block, SHIFT_MLP)
-        h = b.activation(h)
-        return F.linear(h, b.down.weight, b.down.bias)
+    def _heads(self, h: Tensor) -> Tensor:
+        """(N, T, i D) -> (i, N, heads, T, d)."""
+        n, t, _ = h.shape
+        return h.view(n, t, -1, self.heads, self.width // self.heads).permute(2, 0, 3, 1, 4)
 
-    def add(self, x: Tensor, out: Tensor, given: _Given, s: int, block: int, r: int) -> Tensor:
+    def branch(self, x: Tensor, given: _Rows, s: int, block: int, r: int) -> Tensor:
+        b = self.parts[block]
+        h = self.modulated(x, given, s, block, r)
+        if r == ATTN:
+            q, k, v = self._heads(F.linear(h, b.qkv_weight, b.qkv_bias))
+            a = F.scaled_dot_product_attention(q, k, v)
+            return F.linear(a.transpose(1, 2).reshape(h.shape), b.out.weight, b.out.bias)
+        return F.linear(b.activation(h), b.down.weight, b.down.bias)
+
+    def branch_rows(
+        self, x: Tensor, given: _Rows, s: int, block: int, r: int, rows: Tensor
+    ) -> Tensor:
+        b = self.parts[block]
+        if r == MLP:
+            h = self.modulated(picked(x, rows), given, s, block, r)  # (N, k, D)
+            return F.linear(b.activation(h), b.down.weight, b.down.bias)
+        h = self.modulated(x, given, s, block, r)
+        chosen, d = picked(h, rows), self.width
+        bias_q, bias_kv = (None, None) if b.qkv_bias is None else b.qkv_bias.split((d, 2 * d))
+        (q,) = self._heads(F.linear(chosen, b.qkv_weight[:d], bias_q))  # (N, heads, k, d)
+        k, v = self._heads(F.linear(h, b.qkv_weight[d:], bias_kv))
+        a = F.scaled_dot_product_attention(q, k, v)
+        return F.linear(a.transpose(1, 2).reshape(chosen.shape), b.out.weight, b.out.bias)
+
+    def received(self, x: Tensor, given: _Rows, s: int, block: int) -> Tensor:
+        b, d = self.parts[block], 2 * self.width
+        h = self.modulated(x, given, s, block, ATTN)
+        bias = None if b.qkv_bias is None else b.qkv_bias[:d]
+        q, k = self._heads(F.linear(h, b.qkv_weight[:d], bias)).float()
+        scores: Tensor = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # (N, heads, T, T)
+        return scores.softmax(-1).mean(1).sum(1)
+
+    def linears(self, block: int, r: int) -> Mapping[str, tuple[Tensor, Tensor | None]]:
+        b = self.parts[block]
+        if r == MLP:
+            up = b.activation.proj
+            return {"up": (up.weight, up.bias), "down": (b.down.weight, b.down.bias)}
+        biases = (None,) * 3 if b.qkv_bias is None else b.qkv_bias.chunk(3)
+        named = dict(zip("qkv", zip(b.qkv_weight.chunk(3), biases, strict=True), strict=True))
+        return {**named, "out": (b.out.weight, b.out.bias)}
+
+    def branch_with(
+        self, x: Tensor, given: _Rows, s: int, block: int, r: int, linear: Linear
+    ) -> Tensor:
+        w = self.linears(block, r)
+        h = self.modulated(x, given, s, block, r)
+        if r == MLP:
+            h = linear("up", h, *w["up"])
+            return linear("down", activated(self.parts[block].activation, h), *w["down"])
+        q, k, v = (self._heads(linear(name, h, *w[name]))[0] for name in "qkv")
+        a = F.scaled_dot_product_attention(q, k, v)
+        return linear("out", a.transpose(1, 2).reshape(h.shape), *w["out"])
+
+    def add(self, x: Tensor, out: Tensor, given: _Rows, s: int, block: int, r: int) -> Tensor:
         return torch.addcmul(x, given.get(s, block, GATE_ATTN if r == ATTN else GATE_MLP), out)
 
-    def head(self, x: Tensor, given: _Given, s: int) -> Tensor:
+    def head(self, x: Tensor, given: _Rows, s: int) -> Tensor:
         shift, scale = given.last(s)
         x = F.layer_norm(x, (self.width,), eps=self.eps_out) * (1 + scale) + shift
         x = self.module.proj_out_2(x)  # (N, T, p p C')
@@ -195,12 +223,17 @@ class DiT:
         return x.reshape(n, self.out_channels, side * p, side * p)
 
     def branch_macs(self, block: int, r: int) -> int:
+        return self.row_macs(block, r, self.tokens)
+
+    def row_macs(self, block: int, r: int, rows: int) -> int:
         t, d = self.tokens, self.width
         if r == ATTN:
-            return 4 * t * d * d + 2 * t * t * d
-        b = self.parts[block]
-        up: int = b.activation.proj.out_features  # twice the inner width for gated activations
-        return t * d * (up + b.down.in_features)
+            # Keys and values are of all tokens, whoever asks.
+            return 2 * rows * d * d + 2 * t * d * d + 2 * rows * t * d
+        return rows * sum(w.numel() for w, _ in self.linears(block, r).values())
+
+    def linear_macs(self, block: int, r: int) -> dict[str, int]:
+        return {name: self.tokens * w.numel() for name, (w, _) in self.linears(block, r).items()}
 
     def fixed_macs(self) -> int:
         """Patch embedding, time embedding and modulation of every block, final layer.

@@ -1,9 +1,11 @@
 """What the sampling loop needs to know of a transformer: the one door to its branches.
 
 A model family is added by writing one adapter with these methods; the loop, the trace, the cost and
-the app never look further in. Shapes: S steps, L blocks, R branches, N batch, T tokens, D width.
+the app never look further in. Shapes: S steps, L blocks, R branches, N batch, T tokens, D width,
+k chosen tokens.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 import torch
@@ -11,6 +13,9 @@ from torch import Tensor
 
 Conditioning: TypeAlias = Any
 """What `condition` prepared for a whole run; only the family that made it looks inside."""
+
+Linear: TypeAlias = Callable[[str, Tensor, Tensor, Tensor | None], Tensor]
+"""Applies a linear: (name, input (N, T, in), weight (out, in), bias (out,)) -> (N, T, out)."""
 
 
 class Family(Protocol):
@@ -77,12 +82,55 @@ class Family(Protocol):
         """`x + gate * out` (N, T, D) with the gate of step `s`; neither input is written to."""
         ...
 
+    def half(self, given: Conditioning) -> Conditioning:
+        """The same conditioning for the first half of the rows of an even batch, at no cost."""
+        ...
+
+    def modulated(self, x: Tensor, given: Conditioning, s: int, block: int, r: int) -> Tensor:
+        """What branch `r` reads, (N, T, D): its input normed and modulated for step `s`."""
+        ...
+
+    def branch_rows(
+        self, x: Tensor, given: Conditioning, s: int, block: int, r: int, rows: Tensor
+    ) -> Tensor:
+        """Output (N, k, D) of branch `r` for the tokens `rows`, int64 (N, k), alone.
+
+        They attend to all tokens of `x`; with every token in order it is what `branch` returns.
+        """
+        ...
+
+    def received(self, x: Tensor, given: Conditioning, s: int, block: int) -> Tensor:
+        """Attention that each token receives, float32 (N, T): the map, mean over heads, summed
+        over queries; T in sum (ToCa's first score, arXiv 2410.05317)."""
+        ...
+
+    def linears(self, block: int, r: int) -> Mapping[str, tuple[Tensor, Tensor | None]]:
+        """Name -> weight (out, in) and bias of every linear of a branch, in order of application.
+
+        Not to be written to.
+        """
+        ...
+
+    def branch_with(
+        self, x: Tensor, given: Conditioning, s: int, block: int, r: int, linear: Linear
+    ) -> Tensor:
+        """`branch` with every one of its `linears` applied by `linear`."""
+        ...
+
     def head(self, x: Tensor, given: Conditioning, s: int) -> Tensor:
         """Tokens (N, T, D) -> model output (N, C', h, w)."""
         ...
 
     def branch_macs(self, block: int, r: int) -> int:
         """Multiply-accumulates of one branch for one image and one pass."""
+        ...
+
+    def row_macs(self, block: int, r: int, rows: int) -> int:
+        """Multiply-accumulates of `branch_rows` for `rows` tokens of one image and one pass."""
+        ...
+
+    def linear_macs(self, block: int, r: int) -> dict[str, int]:
+        """Multiply-accumulates of each of the `linears` of one branch, likewise."""
         ...
 
     def fixed_macs(self) -> int:

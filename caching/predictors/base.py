@@ -1,38 +1,228 @@
-"""The base of all predictors: a frozen value that turns stored outputs into a stand-in."""
+"""The base of all predictors: a frozen value that says what stands in for a branch."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    from torch import Tensor
+
+    from caching.models.family import Conditioning, Family
 
 Output = TypeVar("Output")
 """A branch output (N, T, D): a tensor or an array, only ever used through its arithmetic."""
+
+Kind = Literal["reuse", "forecast", "calibrated", "partial", "skip"]
+"""How the painter shows a predictor, and what a prediction may assume of it."""
+
+
+class Entry(NamedTuple):
+    """One stored output of one cell; its tensor is never written to."""
+
+    step: int
+    output: Any  # (N, T, D)
+    computed: bool  # False: an estimate, kept for predictors that look at what was stored
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Everything a predictor may look at where it stands in.
+
+    Attributes:
+        family: the transformer; `given` is its conditioning for this run.
+        x: (N, T, D) the hidden state that the branch would have been computed from.
+        s, block, r: the cell.
+        past: stored outputs, newest first, at most `keeps` of them.
+        memo: what the predictor's `compute` left at the newest computed step, or None.
+        fitted: what its fitter found before the run, or None.
+        shared: one run's notes of this predictor, over all cells; values are replaced, never
+            written to, so that a copy of the mapping is a snapshot.
+        seed: of the run, for predictors that draw.
+    """
+
+    family: Family
+    given: Conditioning
+    x: Tensor
+    s: int
+    block: int
+    r: int
+    past: Sequence[Entry] = ()
+    memo: Any = None
+    fitted: Any = None
+    shared: MutableMapping[Any, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+class Fitter(ABC):
+    """Collects what a calibrated predictor or step action needs while full runs go by."""
+
+    runs: bool = True
+    """False: what it needs is in the weights alone, and no run is made for it."""
+
+    def see(self, s: int, block: int, r: int, x: Tensor, out: Tensor) -> None:  # noqa: B027
+        """One computed branch of a full run: hidden state before it and output, (N, T, D)."""
+
+    def see_step(self, s: int, before: Tensor, after: Tensor) -> None:  # noqa: B027
+        """One step of a full run: hidden state (N, T, D) before the first and after all blocks."""
+
+    def next_run(self) -> None:  # noqa: B027
+        """A run has ended and another one may begin."""
+
+    @abstractmethod
+    def done(self) -> Any:
+        """What `Cell.fitted` will hold, with tensors on the family's device and dtype."""
 
 
 @dataclass(frozen=True)
 class Predictor(ABC):
     """Base of all predictors: a frozen dataclass whose fields are plain JSON scalars.
 
+    A predictor that works from stored outputs alone implements `estimate`. One that looks at the
+    hidden state or computes a part of the branch overrides `stand_in`; one that must note more than
+    the output where the branch is computed overrides `compute`.
+
     Attributes:
         name: the word used in files, unique over all predictors.
         letter: the ASCII letter a row string prefers for it; "C" is taken by compute.
-        label: what a person reads on the palette.
-        keeps: how many computed outputs it looks back on.
+        label: what a person reads on the palette, without parameters; `title` has them.
+        kind: the group it belongs to.
+        looks_at: whether it reads only computed outputs or also estimates that were stored.
+        computes: whether it overrides `compute`; its memo is then kept besides the output.
+        watches: whether `watch` wants to see computed cells.
+        refreshes: whether what it makes takes the place of the newest stored output.
     """
 
     name: ClassVar[str]
     letter: ClassVar[str]
     label: ClassVar[str]
-    keeps: ClassVar[int] = 1
+    kind: ClassVar[Kind] = "forecast"
+    looks_at: ClassVar[Literal["computed", "stored"]] = "computed"
+    computes: ClassVar[bool] = False
+    watches: ClassVar[bool] = False
+    refreshes: ClassVar[bool] = False
+
+    @property
+    def keeps(self) -> int:
+        """How many stored outputs it looks back on."""
+        return 1
+
+    @property
+    def needs(self) -> int:
+        """With fewer stored outputs than this it runs at a lower order, and the run says so."""
+        return self.keeps
+
+    @property
+    def title(self) -> str:
+        """The label with its parameters, for people."""
+        values = [
+            f"{getattr(self, name):g}"
+            if isinstance(getattr(self, name), float)
+            else str(getattr(self, name))
+            for name in self.__dataclass_fields__
+        ]
+        return f"{self.label} ({', '.join(values)})" if values else self.label
 
     @abstractmethod
     def estimate(self, past: Sequence[tuple[int, Output]], step: int) -> Output:
-        """What stands in for the branch at `step`, made from outputs it computed before.
+        """What stands in for the branch at `step`, made from outputs stored before.
 
         Args:
-            past: (step it was computed at, output), newest first, 1 to `keeps` of them; the
+            past: (step it was stored at, output), newest first, 1 to `keeps` of them; the
                 outputs are never written to.
             step: the step that is running.
         """
+
+    def stand_in(self, cell: Cell) -> Any:
+        """The output (N, T, D) that stands in at `cell`."""
+        return self.estimate([(e.step, e.output) for e in cell.past], cell.s)
+
+    def refreshed(self, cell: Cell, out: Any) -> Any:
+        """With `refreshes`: the output (N, T, D) that replaces the newest stored one."""
+        return out
+
+    def compute(self, cell: Cell) -> tuple[Any, Any]:
+        """With `computes`: the branch, exactly computed, and a memo for later stand-ins."""
+        raise NotImplementedError
+
+    def watch(self, cell: Cell, out: Any) -> None:  # noqa: B027
+        """With `watches`: `cell` has been computed in a block where this predictor is used."""
+
+    def end_step(  # noqa: B027
+        self, shared: MutableMapping[Any, Any], x: Any, s: int, *, full: bool
+    ) -> None:
+        """With `watches`: step `s` ended with tokens x (N, T, D); `full` if all cells computed."""
+
+    def macs(self, family: Family, block: int, r: int) -> int:
+        """Multiply-accumulates of one stand-in, for one image and one pass."""
+        return 0
+
+    def memo_elements(self, family: Family, block: int, r: int) -> int:
+        """With `computes`: numbers its memo holds for one image and one pass."""
+        return 0
+
+    def stores_output(self) -> bool:
+        """Whether it needs the stored output itself, besides a memo."""
+        return True
+
+    def fitter(self, family: Family, cells: Any, number: int) -> Fitter | None:
+        """A fitter for the schedule's actions (S, L, R) where this is action `number`.
+
+        None when nothing has to be fitted on runs.
+        """
+        return None
+
+
+def combine(weights: Sequence[float], outputs: Sequence[Output]) -> Output:
+    """The weighted sum of outputs, with as few passes over memory as tensors allow.
+
+    Works on tensors and on arrays; a weight of zero costs nothing, a single 1 gives the output
+    itself.
+    """
+    terms: list[tuple[float, Any]] = [
+        (float(w), o) for w, o in zip(weights, outputs, strict=True) if w
+    ]
+    total: Any
+    if not terms:
+        total = cast(Any, outputs[0]) * 0.0
+    elif len(terms) == 1 and terms[0][0] == 1.0:
+        total = terms[0][1]
+    else:
+        total = terms[0][1] * terms[0][0]
+        for weight, output in terms[1:]:
+            # add_ on a tensor of our own: one pass instead of a product and a sum.
+            total = (
+                total.add_(output, alpha=weight)
+                if hasattr(total, "add_")
+                else total + weight * output
+            )
+    return cast(Output, total)
+
+
+@dataclass(frozen=True)
+class Combination(Predictor):
+    """A predictor that is a weighted sum of stored outputs, the weights depending on steps only."""
+
+    @abstractmethod
+    def weights(self, steps: tuple[int, ...], step: int) -> Sequence[float]:
+        """One weight for each stored output.
+
+        Args:
+            steps: when the outputs were stored, newest first, 1 to `keeps` of them.
+            step: the step that is running.
+        """
+
+    def estimate(self, past: Sequence[tuple[int, Output]], step: int) -> Output:
+        """The weighted sum."""
+        past = past[: self.keeps]
+        weights = self.weights(tuple(s for s, _ in past), step)
+        return combine(weights, [output for _, output in past])
+
+
+def parameters(predictor: Predictor) -> Mapping[str, Any]:
+    """Field name -> value."""
+    return {name: getattr(predictor, name) for name in predictor.__dataclass_fields__}

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from caching.predictors.base import Output, Predictor
+from caching.predictors.base import Combination, Kind
 
 
 @dataclass(frozen=True)
-class Reuse(Predictor):
+class Reuse(Combination):
     """F = F0, the output stored at the last computed step, taken before the gate.
 
     The gate of the current step is applied to it, as FORA (arXiv 2407.01425), Learning-to-Cache
@@ -20,7 +20,8 @@ class Reuse(Predictor):
     name: ClassVar[str] = "reuse"
     letter: ClassVar[str] = "R"
     label: ClassVar[str] = "reuse"
+    kind: ClassVar[Kind] = "reuse"
 
-    def estimate(self, past: Sequence[tuple[int, Output]], step: int) -> Output:
-        """The newest computed output itself."""
-        return past[0][1]
+    def weights(self, steps: tuple[int, ...], step: int) -> Sequence[float]:
+        """All weight on the newest output."""
+        return (1.0,)

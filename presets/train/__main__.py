@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderTiny, DiTTransformer2DModel
 
+from caching.measure.classifier import SceneClassifier
 from caching.measure.timing import device_name
 from presets.train import autoencoder, card, classifier, data, dit, evaluate, export
 
@@ -34,7 +35,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--from-shipped",
         action="store_true",
-        help="train the DiT in --out further, in an empty --work; its autoencoder stays",
+        help="train what is in --out further, in an empty --work; 0 steps leave a part as it is",
     )
     parser.add_argument("--samples", type=int, default=1000, help="for the evaluation")
     parser.add_argument("--guidance", type=float, default=2.0)
@@ -60,11 +61,15 @@ def main() -> None:
         images, labels = data.training_set(args.work, processes=args.threads or 4)
         if done == "data":
             return
-        vae, initial = _shipped(args) if args.from_shipped else (None, None)
-        if vae is None:
-            vae = autoencoder.train(
-                images, args.work, steps=args.autoencoder_steps, seed=args.seed, device=args.device
-            )
+        shipped_vae, initial = _shipped(args) if args.from_shipped else (None, None)
+        vae = autoencoder.train(
+            images,
+            args.work,
+            steps=args.autoencoder_steps,
+            seed=args.seed,
+            device=args.device,
+            initial=shipped_vae,
+        )
         if done == "autoencoder":
             return
         latents = torch.cat([autoencoder.encode(vae, x) for x in (images, images.flip(-1))])
@@ -80,13 +85,18 @@ def main() -> None:
         )
         if done == "dit":
             return
-        judge = classifier.train(
-            images,
-            labels,
-            args.work,
-            steps=args.classifier_steps,
-            seed=args.seed,
-            device=args.device,
+        judge = (
+            # One judge for the model before and after, so that their figures can be compared.
+            SceneClassifier.load(args.out / "classifier")
+            if args.from_shipped
+            else classifier.train(
+                images,
+                labels,
+                args.work,
+                steps=args.classifier_steps,
+                seed=args.seed,
+                device=args.device,
+            )
         )
         export.export(args.out, transformer.cpu(), vae.cpu(), judge.cpu())
         made = card.Making(

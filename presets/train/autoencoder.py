@@ -52,10 +52,23 @@ def loss_of(model: AutoencoderTiny, x: Tensor, generator: torch.Generator) -> tu
     return error.abs().mean() + 2 * mse + edges + 0.01 * unit, mse.detach()
 
 
-def train(images: Tensor, work: Path, *, steps: int, seed: int, device: str) -> AutoencoderTiny:
-    """Train on uint8 pictures (M, 3, H, W), resuming from `work`; returns the averaged model."""
+def train(
+    images: Tensor,
+    work: Path,
+    *,
+    steps: int,
+    seed: int,
+    device: str,
+    initial: AutoencoderTiny | None = None,
+) -> AutoencoderTiny:
+    """Train on uint8 pictures (M, 3, H, W), resuming from `work`; returns the averaged model.
+
+    Without a checkpoint in `work` it starts from the weights of `initial`, or from nothing.
+    """
     torch.manual_seed(seed)
     model = build().to(device, memory_format=torch.channels_last)
+    if initial is not None:
+        model.load_state_dict(initial.state_dict())
     average = build().to(device)
     average.load_state_dict(model.state_dict())
     optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01, betas=(0.9, 0.98))
@@ -65,6 +78,8 @@ def train(images: Tensor, work: Path, *, steps: int, seed: int, device: str) -> 
         average.load_state_dict(saved["average"])
         optimiser.load_state_dict(saved["optimiser"])
         start = saved["step"]
+    # The full rate would first undo much of what a trained start has learnt.
+    rate = RATE if initial is None else RATE / 3
     report = Progress("autoencoder", start, steps)
     smooth = None
     for step in range(start, steps):
@@ -74,7 +89,7 @@ def train(images: Tensor, work: Path, *, steps: int, seed: int, device: str) -> 
         if step % 2:
             x = x.flip(-1)
         for group in optimiser.param_groups:
-            group["lr"] = RATE * warm_cosine(step, steps, 200)
+            group["lr"] = rate * warm_cosine(step, steps, 200)
         with torch.autocast(x.device.type, torch.bfloat16):
             noise_g = torch.Generator(device).manual_seed(step)
             loss, mse = loss_of(model, x, noise_g)

@@ -8,7 +8,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from caching import Schedule, cost_of, iter_sample, sample
-from caching.engine.executor import Executor, peak_cells
+from caching.engine.executor import Executor
+from caching.engine.plan import make_plan, peak_bytes
 from caching.measure.cost import branch_macs, steps_of_same_work
 from tests.caching import tiny
 from tests.caching.spy import Spy, own, reuse_schedules, spied
@@ -100,7 +101,7 @@ def held_bytes(model, schedule, monkeypatch, **request):
     made = []
     init = Executor.__init__
     monkeypatch.setattr(
-        Executor, "__init__", lambda self, *a: (made.append(self), init(self, *a))[1]
+        Executor, "__init__", lambda self, *a, **k: (made.append(self), init(self, *a, **k))[1]
     )
 
     class Looking(Spy):
@@ -125,6 +126,10 @@ def test_cache_memory_is_what_is_held(name, dtype, monkeypatch):
         assert run.cost.cache_mib == peak / 2**20 > 0
 
 
+def peak_cells(schedule):
+    return peak_bytes(schedule, make_plan(schedule), cell_bytes=1)
+
+
 def test_a_full_run_holds_nothing(monkeypatch):
     model = own(tiny.dit(blocks=2), tiny.V)
     peak, run = held_bytes(model, Schedule.full(4, 2), monkeypatch)
@@ -134,8 +139,8 @@ def test_a_full_run_holds_nothing(monkeypatch):
 def test_the_peak_lies_inside_a_step_when_reuse_changes_hands():
     # Block 0 stores its output while block 1 still holds the one it uses for the last time.
     rows = ["CCR", "CCR", "CRC", "CRC"]
-    assert peak_cells(Schedule.from_rows(rows).actions) == 4
-    assert peak_cells(Schedule.from_rows(rows[2:] + rows[:2]).actions) == 2
+    assert peak_cells(Schedule.from_rows(rows)) == 4
+    assert peak_cells(Schedule.from_rows(rows[2:] + rows[:2])) == 2
 
 
 class Stub:
@@ -149,7 +154,7 @@ class Stub:
     branch = staticmethod(lambda x, *where: torch.zeros(1))
 
     def add(self, x, out, *where):
-        self.most = max(self.most, len(self.executor.cache))
+        self.most = max(self.most, sum(map(len, self.executor.state.cache.values())))
         return x
 
 
@@ -157,7 +162,7 @@ class Stub:
 def test_the_peak_is_counted_exactly_for_any_schedule(schedule):
     family = Stub(schedule.blocks, schedule.branches)
     family.most, family.executor = 0, Executor(family, schedule, None)
-    done = [family.executor.step(torch.zeros(1), s)[1] for s in range(schedule.steps)]
+    done = [family.executor.step(torch.zeros(1), s).executed for s in range(schedule.steps)]
     assert np.array_equal(done, schedule.actions)
-    assert peak_cells(schedule.actions) == family.most
-    assert not family.executor.cache
+    assert peak_cells(schedule) == family.most
+    assert not family.executor.state.cache

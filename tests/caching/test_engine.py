@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, DiTPipeline, DiTTransformer2DModel
 
 from caching import Model, Schedule, iter_sample, load_model, sample
-from caching.engine import executor
+from caching.engine.plan import make_plan
 from caching.models import dit as dit_adapter
 from caching.models.loading import SHIPPED_FOLDER
 from tests.caching import tiny
@@ -241,10 +241,8 @@ def test_a_reused_cell_is_not_computed(small):
 
 
 def test_kept_cells_are_those_a_later_step_reads():
-    actions = Schedule.from_rows(["CCRRC", "CRCRC"]).actions
-    kept = executor.kept_cells(actions)
-    rows = ["".join(".K"[int(k)] for k in kept[:, 0, r]) for r in range(2)]
-    assert rows == [".K...", "K.K.."]
+    plan = make_plan(Schedule.from_rows(["CCRRC", "CRCRC"]))
+    assert plan.last_use[:, 0].T.tolist() == [[-1, 3, -1, -1, -1], [1, -1, 3, -1, -1]]
 
 
 def test_default_is_a_full_run_of_twenty_steps(small):

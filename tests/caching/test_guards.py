@@ -93,13 +93,13 @@ def executors(monkeypatch):
     seen = []
 
     class Watched(engine.Executor):
-        def __init__(self, *args):
-            super().__init__(*args)
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
             seen.append(weakref.ref(self))
 
-        def step(self, *args, **kwargs):
-            result = super().step(*args, **kwargs)
-            seen.extend(weakref.ref(t) for past in self.cache.values() for _, t in past)
+        def finish(self, *args, **kwargs):
+            result = super().finish(*args, **kwargs)
+            seen.extend(weakref.ref(e.output) for past in self.state.cache.values() for e in past)
             return result
 
     monkeypatch.setattr(engine, "Executor", Watched)

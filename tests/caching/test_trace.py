@@ -68,7 +68,7 @@ def test_the_change_is_over_the_current_output():
     """What is divided by is the output that a cached one would have stood in for."""
     recorder = Recorder((2.0, 1.0), 1, 1, lags=1, memory_mib=1)
     for value in (1.0, 4.0):
-        recorder.watch(0, 0, torch.full((1, 2, 2), value))
+        recorder.watch(0, 0, 0, None, torch.full((1, 2, 2), value))
         recorder.finish_step()
     trace = recorder.trace()
     assert trace.rel_l1[1, 0, 0, 0] == pytest.approx(3 / 4)
@@ -114,7 +114,7 @@ def test_no_more_outputs_are_kept_than_lags():
     recorder = Recorder(tuple(range(9, 0, -1)), 1, 2, lags=2, memory_mib=1)
     for _ in range(9):
         for r in range(2):
-            recorder.watch(0, r, torch.randn(2, 4, 4))
+            recorder.watch(0, 0, r, None, torch.randn(2, 4, 4))
         recorder.finish_step()
         assert len(recorder.past) <= 2
         assert not recorder.now

@@ -1,0 +1,157 @@
+"""Resume instead of rerun: the state before every step of the last run, within a memory budget."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from caching.engine.executor import State
+from caching.engine.plan import NEVER, Plan
+from caching.engine.request import Request
+from caching.schedule import Schedule
+
+SHARE_OF_FREE = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Everything step `step` starts from; shares its tensors with the run it was taken of."""
+
+    step: int
+    latents: Tensor  # (N, C, h, w), float32
+    solver: Any  # a copy of the sampler, or None where it carries nothing
+    state: State
+
+
+def free_mib() -> float:
+    """Memory that is free on this machine, in MiB."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**20
+    except (ValueError, OSError, AttributeError):  # not every system can say
+        return 2048.0
+
+
+class States:
+    """Snapshots of the last run of one request, and where another schedule may go on from.
+
+    `budget_mib` bounds what snapshots hold; the oldest whole steps go first. Give one to
+    `iter_sample` and it takes and leaves snapshots there; it belongs to one request and one caller
+    at a time.
+    """
+
+    def __init__(self, *, budget_mib: float | None = None) -> None:
+        self.budget_mib = SHARE_OF_FREE * free_mib() if budget_mib is None else budget_mib
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.request: Request | None = None
+        self.rows: list[Any] = []  # (S,) what decided each step, in comparable form
+        self.snapshots: OrderedDict[int, Snapshot] = OrderedDict()
+        self.records: list[Any] = []  # (S,) what the loop recorded of each step
+        self._sizes: dict[int, tuple[int, int]] = {}  # address -> (bytes, snapshots holding it)
+        self._held = 0
+
+    @property
+    def held_mib(self) -> float:
+        """What the snapshots hold now."""
+        return self._held / 2**20
+
+    def begin(self, request: Request, rows: list[Any]) -> None:
+        """A run of `rows` starts; what is no prefix of it is forgotten."""
+        if request != self.request:
+            self.clear()
+        same = common(self.rows, rows)
+        for step in [s for s in self.snapshots if s > same]:
+            self._drop(step)
+        self.request, self.rows = request, rows
+        self.records = self.records[:same]
+
+    def resume(self, schedule: Schedule, plan: Plan) -> Snapshot | None:
+        """The latest snapshot from which the rest of the schedule can run, or None.
+
+        It must hold every output, memo and remembered value that is stored before it and read at
+        or after it.
+        """
+        for step in sorted(self.snapshots, reverse=True):
+            if step <= len(self.records) and _holds(self.snapshots[step], schedule, plan):
+                for later in [s for s in self.snapshots if s > step]:
+                    self._drop(later)
+                self.records = self.records[:step]
+                return self.snapshots[step]
+        self.records = []
+        return None
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Keep one more snapshot, dropping the oldest while the budget is exceeded."""
+        if snapshot.step in self.snapshots:
+            self._drop(snapshot.step)
+        self.snapshots[snapshot.step] = snapshot
+        for address, tensor in _tensors(snapshot).items():
+            size, users = self._sizes.get(address, (tensor.untyped_storage().nbytes(), 0))
+            self._held += 0 if users else size
+            self._sizes[address] = (size, users + 1)
+        while self._held > self.budget_mib * 2**20 and self.snapshots:
+            self._drop(min(self.snapshots))
+
+    def _drop(self, step: int) -> None:
+        for address in _tensors(self.snapshots.pop(step)):
+            size, users = self._sizes.pop(address)
+            if users > 1:
+                self._sizes[address] = (size, users - 1)
+            else:
+                self._held -= size
+
+
+def _tensors(snapshot: Snapshot) -> dict[int, Tensor]:
+    found = snapshot.state.tensors()
+    found[snapshot.latents.untyped_storage().data_ptr()] = snapshot.latents
+    return found
+
+
+def rows_of(schedule: Schedule, plan: Plan) -> list[Any]:
+    """What decides every step, by value: two equal entries run equally from equal states."""
+    legend = [None, *schedule.legend]
+    step_legend = [None, *schedule.step_legend]
+    rows = []
+    for s in range(schedule.steps):
+        cells = tuple(legend[a] for a in schedule.actions[s].reshape(-1).tolist())
+        # A computed cell that leaves a memo is computed another way, and not to the last bit.
+        memos = tuple(
+            (legend[n], (table[s] > s).tobytes())
+            for n, table in plan.memo_use.items()
+            if (table[s] > s).any()
+        )
+        watched = tuple((legend[n], table[s].tobytes()) for n, table in plan.watched.items())
+        rows.append((cells, step_legend[int(schedule.step_actions[s])], memos, watched))
+    return rows
+
+
+def common(a: list[Any], b: list[Any]) -> int:
+    """How many entries agree from the start."""
+    for i, (one, other) in enumerate(zip(a, b, strict=False)):
+        if one != other:
+            return i
+    return min(len(a), len(b))
+
+
+def _holds(snapshot: Snapshot, schedule: Schedule, plan: Plan) -> bool:
+    step, state = snapshot.step, snapshot.state
+    entries, cells = plan.last_use[:step], state.cache
+    for s, block, r in np.argwhere(entries >= step).tolist():
+        if all(e.step != s for e in cells.get((block, r), ())):
+            return False
+    for number, table in plan.memo_use.items():
+        for s, block, r in np.argwhere(table[:step] >= step).tolist():
+            if state.memos.get((block, r, schedule.legend[number - 1]), (NEVER,))[0] != s:
+                return False
+    for key, uses in plan.remembered.items():
+        held = [s for s, _ in state.memory.get(key, ())]
+        if any(s not in held for s in np.flatnonzero(uses[:step] >= step).tolist()):
+            return False
+    return True

@@ -1,0 +1,241 @@
+"""The parts of a branch, each against diffusers' own modules: inputs, rows, linears, attention."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from caching import Model
+from caching.models import dit as dit_adapter
+from tests.caching import tiny
+from tests.caching.spy import relative
+
+BAR = 1e-5
+TIMES = torch.tensor([999, 500, 20])
+ACTIVATIONS = ("gelu", "gelu-approximate", "geglu", "geglu-approximate", "swiglu", "linear-silu")
+SHAPES = {
+    **tiny.SHAPES,
+    **{f"2 blocks, {name}": {"blocks": 2, "activation_fn": name} for name in ACTIVATIONS},
+}
+# Aligned with the unique labels, falling, repeated.
+LABELS = ([3, 10], [7, 2, 10, 10], [4, 4, 1, 10, 10, 10])
+
+
+class Case:
+    """One model, diffusers' own copy of it, and tokens as they could stand before a branch."""
+
+    def __init__(self, shape, labels):
+        self.module = tiny.dit(**SHAPES[shape])
+        self.family = Model.from_modules(copy.deepcopy(self.module)).family
+        self.labels = torch.tensor(labels)
+        self.given = self.family.condition(TIMES, self.labels)
+        generator = torch.Generator().manual_seed(len(labels))
+        self.x = torch.randn(
+            len(labels), self.family.tokens, self.family.width, generator=generator
+        )
+        self.cells = [
+            (s, block, r) for s in (2, 0) for block in {0, self.family.blocks - 1} for r in range(2)
+        ]
+
+    def modulated(self, s, block, r, x=None, labels=None):
+        """The input of a branch, by diffusers' adaLN."""
+        x = self.x if x is None else x
+        labels = self.labels if labels is None else labels
+        b, t = self.module.transformer_blocks[block], TIMES[s].expand(len(x))
+        normed, _, shift, scale, _ = b.norm1(x, t, labels, hidden_dtype=x.dtype)
+        if r == 0:
+            return normed
+        return b.norm3(x) * (1 + scale[:, None]) + shift[:, None]
+
+    def branch(self, s, block, r, **changes):
+        b = self.module.transformer_blocks[block]
+        return (b.ff if r else b.attn1)(self.modulated(s, block, r, **changes))
+
+    def rows(self, k):
+        generator = torch.Generator().manual_seed(k)
+        order = torch.rand(len(self.x), self.family.tokens, generator=generator).argsort(-1)
+        return order[:, :k]
+
+
+@pytest.fixture(scope="module", params=SHAPES)
+def shape(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=LABELS, ids=str)
+def case(request, shape):
+    with torch.no_grad():
+        yield Case(shape, request.param)
+
+
+def test_the_modulated_input_is_diffusers(case):
+    for s, block, r in case.cells:
+        got = case.family.modulated(case.x, case.given, s, block, r)
+        assert relative(got, case.modulated(s, block, r)) < BAR
+
+
+def test_a_branch_is_diffusers(case):
+    for s, block, r in case.cells:
+        got = case.family.branch(case.x, case.given, s, block, r)
+        assert relative(got, case.branch(s, block, r)) < BAR
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_rows_are_those_of_the_whole_branch(case, share):
+    rows = case.rows(max(1, round(share * case.family.tokens)))
+    for s, block, r in case.cells:
+        got = case.family.branch_rows(case.x, case.given, s, block, r, rows)
+        whole = case.branch(s, block, r)
+        expected = torch.stack([whole[i, rows[i]] for i in range(len(rows))])
+        assert got.shape == expected.shape
+        assert relative(got, expected) < BAR
+
+
+def test_every_row_in_order_is_the_branch(case):
+    rows = torch.arange(case.family.tokens).expand(len(case.x), -1)
+    for s, block, r in case.cells:
+        got = case.family.branch_rows(case.x, case.given, s, block, r, rows)
+        assert relative(got, case.family.branch(case.x, case.given, s, block, r)) < BAR
+
+
+def test_received_attention_is_that_of_diffusers_map(case):
+    n, t, heads = len(case.x), case.family.tokens, 2
+    for s, block, r in case.cells:
+        if r:
+            continue
+        attn = case.module.transformer_blocks[block].attn1
+        h = case.modulated(s, block, 0)
+        q, k = (
+            p(h).view(n, t, heads, -1).transpose(1, 2).reshape(n * heads, t, -1)
+            for p in (attn.to_q, attn.to_k)
+        )
+        maps = attn.get_attention_scores(q, k).view(n, heads, t, t)
+        expected = torch.zeros(n, t)
+        for head in range(heads):
+            for query in range(t):
+                expected += maps[:, head, query] / heads
+        got = case.family.received(case.x, case.given, s, block)
+        assert got.dtype == torch.float32
+        assert relative(got, expected) < BAR
+        assert torch.allclose(got.sum(-1), torch.full((n,), float(t)), rtol=BAR)
+
+
+def test_linears_are_diffusers_weights_in_order(case):
+    for block, b in enumerate(case.module.transformer_blocks):
+        attn, ff = b.attn1, b.ff.net
+        named = (
+            {"q": attn.to_q, "k": attn.to_k, "v": attn.to_v, "out": attn.to_out[0]},
+            {"up": ff[0].proj, "down": ff[2]},
+        )
+        for r in range(2):
+            linears = case.family.linears(block, r)
+            assert list(linears) == list(named[r])
+            for name, (weight, bias) in linears.items():
+                assert torch.equal(weight, named[r][name].weight)
+                assert (bias is None) == (named[r][name].bias is None)
+                assert bias is None or torch.equal(bias, named[r][name].bias)
+
+
+def test_linears_hold_no_second_copy():
+    module = tiny.dit()
+    family = Model.from_modules(module).family
+    held = {p.untyped_storage().data_ptr() for p in module.parameters()}
+    for block in range(family.blocks):
+        for r in range(2):
+            for pair in family.linears(block, r).values():
+                assert all(p.untyped_storage().data_ptr() in held for p in pair)
+
+
+def test_a_branch_by_its_linears_is_the_branch(case):
+    for s, block, r in case.cells:
+        seen = []
+
+        def linear(name, h, weight, bias, seen=seen):
+            seen.append((name, tuple(h.shape), weight, bias))
+            return F.linear(h, weight, bias)
+
+        got = case.family.branch_with(case.x, case.given, s, block, r, linear)
+        assert relative(got, case.branch(s, block, r)) < BAR
+        assert [name for name, *_ in seen] == list(case.family.linears(block, r))
+        for name, h_shape, weight, _ in seen:
+            assert h_shape == (len(case.x), case.family.tokens, weight.shape[1])
+            assert torch.equal(weight, case.family.linears(block, r)[name][0])
+
+
+def test_a_branch_uses_what_linear_returns(case):
+    for s, block, r in case.cells:
+        last = list(case.family.linears(block, r))[-1]
+
+        def linear(name, h, weight, bias, last=last):
+            out = F.linear(h, weight, bias)
+            return out * 3 + 1 if name == last else out
+
+        got = case.family.branch_with(case.x, case.given, s, block, r, linear)
+        assert relative(got, case.branch(s, block, r) * 3 + 1) < BAR
+
+
+def test_macs_add_up(case):
+    family, t, d = case.family, case.family.tokens, case.family.width
+    for block in range(family.blocks):
+        for r in range(2):
+            scores = 0 if r else 2 * t * t * d
+            linear = family.linear_macs(block, r)
+            assert list(linear) == list(family.linears(block, r))
+            assert sum(linear.values()) + scores == family.branch_macs(block, r)
+            assert family.row_macs(block, r, t) == family.branch_macs(block, r)
+        for rows in (1, t // 2):
+            mlp = family.row_macs(block, 1, rows)
+            assert mlp * t == family.branch_macs(block, 1) * rows
+            attn = family.row_macs(block, 0, rows)
+            assert attn == 2 * t * d * d + rows * (2 * d * d + 2 * t * d)
+
+
+# -- half of a batch -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("window_mib", [dit_adapter.MODULATION_MIB, 0])
+@pytest.mark.parametrize("labels", LABELS, ids=str)
+@pytest.mark.parametrize("shape", tiny.SHAPES)
+def test_half_is_the_conditioning_of_the_first_rows(shape, labels, window_mib, monkeypatch):
+    monkeypatch.setattr(dit_adapter, "MODULATION_MIB", window_mib)
+    case, n = Case(shape, labels), len(labels) // 2
+    alone, y, x = case.family.condition(TIMES, case.labels[:n]), case.labels[:n], case.x[:n]
+    half = None
+    with torch.no_grad():
+        for s in (0, 1, 2, 1):
+            if s == 1 and half is None:  # in the middle of a run, beside the whole
+                half = case.family.half(case.given)
+            case.family.branch(case.x, case.given, s, 0, 0)
+            if half is None:
+                continue
+            for block, r in ((0, 0), (case.family.blocks - 1, 1)):
+                out = case.family.branch(x, half, s, block, r)
+                assert relative(out, case.branch(s, block, r, x=x, labels=y)) < BAR
+                expected = case.family.add(x, out, alone, s, block, r)
+                assert relative(case.family.add(x, out, half, s, block, r), expected) < BAR
+            expected = case.family.head(x, alone, s)
+            assert relative(case.family.head(x, half, s), expected) < BAR
+
+
+def test_half_of_a_half():
+    case = Case("3 blocks, patch 2", [7, 2, 10, 10])
+    quarter = case.family.half(case.family.half(case.given))
+    with torch.no_grad():
+        got = case.family.branch(case.x[:1], quarter, 1, 2, 0)
+        assert relative(got, case.branch(1, 2, 0, x=case.x[:1], labels=case.labels[:1])) < BAR
+
+
+def test_half_makes_no_modulation_of_its_own(monkeypatch):
+    case = Case("3 blocks, patch 2", [3, 10])
+    made = []
+    make = dit_adapter._Given._make
+    monkeypatch.setattr(
+        dit_adapter._Given, "_make", lambda given, s: (made.append(s), make(given, s))[1]
+    )
+    half = case.family.half(case.given)
+    with torch.no_grad():
+        for s in range(len(TIMES)):
+            case.family.branch(case.x, case.given, s, 1, 0)
+            case.family.branch(case.x[:1], half, s, 1, 0)
+    assert made == [0]
