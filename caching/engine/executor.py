@@ -53,11 +53,28 @@ class State:
         shared = {n: dict(notes) for n, notes in self.shared.items()}
         return State(dict(self.cache), dict(self.memos), dict(self.memory), shared)
 
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> State:
+        """A copy in which every tensor has gone through `change`."""
+        parts = (self.cache, self.memos, self.memory, self.shared)
+        return State(*(_mapped(part, change) for part in parts))
+
     def tensors(self) -> dict[int, Tensor]:
         """Every tensor held, once, by the address of its storage."""
         found: dict[int, Tensor] = {}
         _collect([self.cache, self.memos, self.memory, self.shared], found)
         return found
+
+
+def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _mapped(item, change) for key, item in value.items()}
+    if isinstance(value, Entry):
+        return Entry(value.step, change(value.output), value.computed)
+    if isinstance(value, tuple | list):
+        return type(value)(_mapped(item, change) for item in value)
+    return value
 
 
 def _collect(value: Any, found: dict[int, Tensor]) -> None:

@@ -24,7 +24,7 @@ from caching.engine.plan import Plan, make_plan
 from caching.engine.record import Run, StepEvent
 from caching.engine.request import MAX_STEPS, Request, context_of, noise_of, prepare, whole
 from caching.engine.samplers import Sampler, make_sampler
-from caching.engine.states import Snapshot, States, rows_of
+from caching.engine.states import Snapshot, States
 from caching.engine.view import EngineView
 from caching.errors import RequestError, ScheduleError
 from caching.measure.cost import cost_of
@@ -208,7 +208,8 @@ def _steps(
     if states is not None and decider is None:
         found = _resume(states, request, schedule, plan)
         if found is not None:
-            first, x, executor.state = found.step, found.latents, found.state.copy()
+            first, x = found.step, found.latents.to(device)
+            executor.state = found.state.mapped(lambda tensor: tensor.to(device))
             solver = found.solver.copy()
             records = list(states.records[:first])
     for s, record in enumerate(records):
@@ -268,7 +269,7 @@ def _steps(
 
 
 def _resume(states: States, request: Request, schedule: Schedule, plan: Plan) -> Snapshot | None:
-    states.begin(request, rows_of(schedule, plan))
+    states.begin(request, schedule, plan)
     return states.resume(schedule, plan)
 
 

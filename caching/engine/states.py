@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
-from caching.engine.executor import State
+from caching.engine.executor import LOWERED, State
 from caching.engine.plan import NEVER, Plan
 from caching.engine.request import Request
 from caching.schedule import Schedule
@@ -39,38 +42,46 @@ def free_mib() -> float:
 class States:
     """Snapshots of the last run of one request, and where another schedule may go on from.
 
-    `budget_mib` bounds what snapshots hold; the oldest whole steps go first. Give one to
-    `iter_sample` and it takes and leaves snapshots there; it belongs to one request and one caller
-    at a time.
+    `budget_mib` bounds what snapshots hold, a share of the free memory unless given; the oldest
+    whole steps go first. Give one to `iter_sample` and it takes and leaves snapshots there; it
+    belongs to one request and one caller at a time. With `offload`, as for a model on a GPU, they
+    are copied to host memory.
     """
 
-    def __init__(self, *, budget_mib: float | None = None) -> None:
+    def __init__(self, *, budget_mib: float | None = None, offload: bool = False) -> None:
         self.budget_mib = SHARE_OF_FREE * free_mib() if budget_mib is None else budget_mib
+        self.offload = offload
         self.clear()
 
     def clear(self) -> None:
         """Forget everything."""
         self.request: Request | None = None
+        self.schedule: Schedule | None = None
         self.rows: list[Any] = []  # (S,) what decided each step, in comparable form
         self.snapshots: OrderedDict[int, Snapshot] = OrderedDict()
         self.records: list[Any] = []  # (S,) what the loop recorded of each step
         self._sizes: dict[int, tuple[int, int]] = {}  # address -> (bytes, snapshots holding it)
         self._held = 0
+        # Copies on the host by the tensor they are of: snapshots share most of theirs.
+        self._host: Any = WeakIdKeyDictionary()
 
     @property
     def held_mib(self) -> float:
         """What the snapshots hold now."""
         return self._held / 2**20
 
-    def begin(self, request: Request, rows: list[Any]) -> None:
-        """A run of `rows` starts; what is no prefix of it is forgotten."""
+    def begin(self, request: Request, schedule: Schedule, plan: Plan) -> None:
+        """A run of `schedule` starts; what is no prefix of it is forgotten."""
         if request != self.request:
             self.clear()
+        rows = rows_of(schedule, plan)
         same = common(self.rows, rows)
         for step in [s for s in self.snapshots if s > same]:
             self._drop(step)
-        self.request, self.rows = request, rows
-        self.records = self.records[:same]
+        if self.schedule is not None:
+            old, self.records = self.schedule, self.records[:same]
+            self.records = [_renumbered(record, old, schedule) for record in self.records]
+        self.request, self.schedule, self.rows = request, schedule, rows
 
     def resume(self, schedule: Schedule, plan: Plan) -> Snapshot | None:
         """The latest snapshot from which the rest of the schedule can run, or None.
@@ -87,8 +98,20 @@ class States:
         self.records = []
         return None
 
+    def _to_host(self, tensor: Tensor) -> Tensor:
+        copy: Tensor | None = self._host.get(tensor)
+        if copy is None:
+            copy = self._host[tensor] = tensor.to("cpu", copy=True)
+        return copy
+
     def add(self, snapshot: Snapshot) -> None:
         """Keep one more snapshot, dropping the oldest while the budget is exceeded."""
+        if self.offload:
+            snapshot = replace(
+                snapshot,
+                latents=self._to_host(snapshot.latents),
+                state=snapshot.state.mapped(self._to_host),
+            )
         if snapshot.step in self.snapshots:
             self._drop(snapshot.step)
         self.snapshots[snapshot.step] = snapshot
@@ -106,6 +129,22 @@ class States:
                 self._sizes[address] = (size, users - 1)
             else:
                 self._held -= size
+
+
+def _renumbered(record: Any, old: Schedule, new: Schedule) -> Any:
+    """A step's record with the numbers of another legend for the same things."""
+    cells, steps = _table(old.legend, new.legend), _table(old.step_legend, new.step_legend)
+    return replace(record, executed=cells[record.executed], action=int(steps[record.action]))
+
+
+def _table(old: Sequence[Any], new: Sequence[Any]) -> NDArray[np.uint8]:
+    """Marks of an executed grid under one legend -> the marks that say the same under another."""
+    table = np.arange(256, dtype=np.uint8)
+    for number, item in enumerate(old, 1):
+        if item in new:
+            table[number] = new.index(item) + 1
+            table[number | LOWERED] = table[number] | LOWERED
+    return table
 
 
 def _tensors(snapshot: Snapshot) -> dict[int, Tensor]:

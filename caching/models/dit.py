@@ -41,7 +41,10 @@ class _Given:
         f = self.family
         size = torch.finfo(f.dtype).bits // 8 * 6 * f.width * f.blocks * len(self.labels)
         window = max(1, MODULATION_MIB * 2**20 // size)
-        self.start, self.stop = s, min(len(self.timesteps), s + window)
+        # Windows start at fixed steps: how many rows a product has decides its last bits, and a run
+        # that goes on from step s must find those of a run from step 0.
+        self.start = s - s % window
+        self.stop = min(len(self.timesteps), self.start + window)
         times = self.timesteps[self.start : self.stop]
         n, u = len(times), len(self.labels)
         t = times.repeat_interleave(u)  # (S U,)
