@@ -11,6 +11,7 @@ import torch
 from caching import load_model, sample
 from caching.engine.run import context_of
 from caching.measure.comparison import LAGS, Comparison, iter_compare
+from caching.measure.known import Known
 from caching.measure.result import result_of, save_result
 from caching.measure.timing import measure_branches
 from caching.policies.threshold import smoothcache
@@ -40,6 +41,8 @@ def main() -> None:
     planned = smoothcache(full.trace.rel_l1, args.alpha)
     context = context_of(full.request, full.timesteps)
     schedule = Schedule(planned.actions, planned.legend, planned.branches, context)
+    known = Known()
+    known.keep(full)
     for item in iter_compare(
         model,
         schedule,
@@ -47,7 +50,7 @@ def main() -> None:
         seed=args.seed,
         cfg_scale=args.guidance,
         sampler="ddim",
-        known_full=full,
+        known=known,
         repeats=5,
     ):
         if isinstance(item, Comparison):

@@ -17,12 +17,11 @@ from caching.errors import CachebrushError, ModelError
 from viz.state import ModelFacts, ViewState
 
 if TYPE_CHECKING:
-    from caching.engine.run import Run
     from caching.measure.comparison import Progress
+    from caching.measure.known import Known
     from caching.measure.result import Result
     from caching.measure.timing import BranchTimes
 
-MAX_FULL_RUNS = 24
 MAX_MODELS = 2
 MAX_ERRORS = 100
 THREADS = "CACHEBRUSH_THREADS"
@@ -36,6 +35,7 @@ class Loaded:
     model: Any
     times: BranchTimes
     device: str
+    known: Known  # full runs, snapshots and fits, for as long as the model stays loaded
 
     @property
     def facts(self) -> ModelFacts:
@@ -51,7 +51,6 @@ class Engine:
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._errors: dict[str, str] = {}
         self._threads: dict[str, threading.Thread] = {}
-        self._full: OrderedDict[tuple[Any, ...], Run] = OrderedDict()
         self._lock = threading.Lock()
         # Two runs at once would only slow each other down and spoil each other's times.
         self.turn = threading.Lock()
@@ -98,6 +97,7 @@ class Engine:
 
     def _load(self, name: str) -> None:
         try:
+            from caching.measure.known import Known
             from caching.measure.timing import device_name, measure_branches
             from caching.models import load_model
             from caching.models.device import best_device, use_threads
@@ -108,11 +108,10 @@ class Engine:
             with self.turn:
                 times = measure_branches(model)
             with self._lock:
-                self._loaded[name] = Loaded(model, times, device_name(model.device))
+                known = Known(offload=model.device.type != "cpu")
+                self._loaded[name] = Loaded(model, times, device_name(model.device), known)
                 while len(self._loaded) > MAX_MODELS:
-                    old, _ = self._loaded.popitem(last=False)
-                    for key in [k for k in self._full if k[0] == old]:
-                        del self._full[key]
+                    self._loaded.popitem(last=False)
         except CachebrushError as error:
             self._fail(name, str(error))
         except Exception as error:
@@ -130,16 +129,6 @@ class Engine:
             self._errors[name] = words
             while len(self._errors) > MAX_ERRORS:
                 del self._errors[next(iter(self._errors))]
-
-    def _keep(self, key: tuple[Any, ...], loaded: Loaded, full: Run) -> None:
-        """Keep a full run for as long as the model it is of stays loaded."""
-        with self._lock:
-            if self._loaded.get(key[0]) is not loaded:
-                return
-            self._full[key] = full
-            self._full.move_to_end(key)
-            while len(self._full) > MAX_FULL_RUNS:
-                self._full.popitem(last=False)
 
     def compare(
         self, state: ViewState, *, stopped: Callable[[], bool] | None = None
@@ -161,7 +150,6 @@ class Engine:
         # The folder may hold another model now than when the page was told of it.
         state.schedule.check_fits(blocks=model.blocks, branches=model.branches)
         settings, steps = state.settings, state.schedule.steps
-        key = (state.model.name, steps, settings)
         while not self.turn.acquire(timeout=0.1):  # another visitor's run
             if stopped():
                 return
@@ -173,14 +161,13 @@ class Engine:
                 seed=settings.seed,
                 cfg_scale=settings.cfg_scale,
                 sampler=settings.sampler,
-                known_full=self._full.get(key),
+                known=loaded.known,
                 repeats=self.repeats if steps * loaded.model.blocks <= 12 * 100 else 1,
                 stopped=stopped,
             ):
                 if not isinstance(item, Comparison):
                     yield item
                     continue
-                self._keep(key, loaded, item.full)
                 yield result_of(loaded.model, item, loaded.times)
         finally:
             self.turn.release()

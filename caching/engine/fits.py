@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
+import json
+import threading
+import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from caching.actions.base import StepAction
-from caching.engine.executor import Executor
-from caching.engine.request import Request, noise_of
+from caching.engine.executor import COVERED, Executor, Stopped
+from caching.engine.plan import ran_cells, refreshed_at
+from caching.engine.request import Request
 from caching.engine.samplers import make_sampler
+from caching.errors import StochasticSamplerWarning
+from caching.models.family import Conditioning
 from caching.models.model import Model
 from caching.predictors.base import Fitter, Predictor
 from caching.schedule import Schedule
 
 PICTURES = 4
-# Far from the seeds a person types, so that nothing is judged on what it was fitted on.
-FIRST_SEED = 7_000_000_000
-MAX_KEPT = 64
+BUDGET_MIB = 1024.0
+NOISE_SEED = 20_503_053
 
-Fitted = dict[Predictor | StepAction, Any]
+Item = Predictor | StepAction
+Fitted = dict[Item, Mapping[Hashable, Any]]
 
 
 class Fits:
-    """Fitted tables of one model, kept for the settings they were fitted under.
+    """Fitted parts, kept for the models and run settings they were fitted under.
 
     Calibration runs are full runs of `pictures` pictures, labels spread over the classes, with the
-    steps, sampler and guidance of the run that needs the fit.
+    steps, sampler and guidance of the run that needs the fit. What one item finds does not depend
+    on which others were fitted with it, so a run gets the same fits whatever ran before. Parts of
+    models that are gone go with them, and the longest unused ones while more than `budget_mib` is
+    held. A model whose weights are changed in place needs another `Fits`.
     """
 
-    def __init__(self, *, pictures: int = PICTURES) -> None:
-        self.pictures = pictures
-        self._kept: OrderedDict[Any, Any] = OrderedDict()
+    def __init__(self, *, pictures: int = PICTURES, budget_mib: float = BUDGET_MIB) -> None:
+        self.pictures, self.budget_mib = pictures, budget_mib
+        # By the family itself, not by its address, which another one may have tomorrow.
+        self._kept: WeakKeyDictionary[Any, OrderedDict[Hashable, Any]] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    @property
+    def held_mib(self) -> float:
+        """What the kept parts hold now."""
+        with self._lock:
+            return sum(_nbytes(v) for kept in self._kept.values() for v in kept.values()) / 2**20
 
     def of(
         self,
@@ -42,47 +61,108 @@ class Fits:
         schedule: Schedule,
         request: Request,
         *,
+        decided: bool = False,
         stopped: Callable[[], bool] | None = None,
     ) -> Fitted:
         """What every predictor and action of the schedule needs; runs the model where it must.
 
+        Args:
+            decided: a policy decides while the run goes on, and may choose anything in the legends.
+
         Raises:
-            Stopped: `stopped` said so between two branches.
+            Stopped: `stopped` said so between two branches or two fits.
+            ScheduleError: an item cannot be fitted for this schedule.
         """
         found: Fitted = {}
-        missing: dict[Any, tuple[Predictor | StepAction, Fitter]] = {}
-        setting = (
-            id(model.family), request.steps, request.sampler, request.cfg_scale, request.dtype
-        )  # fmt: skip
-        for item, table, number in _used(schedule):
-            key = (setting, item, (table == number).tobytes(), schedule.computed.tobytes())
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                found[item] = self._kept[key]
+        missing: list[tuple[Item, Hashable, Fitter, list[Hashable]]] = []
+        for item, table, number in _used(schedule, decided=decided):
+            parts = item.parts(table, number)
+            if not parts:
                 continue
-            fitter = item.fitter(model.family, table, number)
-            if fitter is not None:
-                missing[key] = (item, fitter)
-        if missing:
-            fitters = [fitter for _, fitter in missing.values()]
-            if any(fitter.runs for fitter in fitters):
-                calibrate(model, request, fitters, pictures=self.pictures, stopped=stopped)
-            for key, (item, fitter) in missing.items():
-                found[item] = self._kept[key] = fitter.done()
-            while len(self._kept) > MAX_KEPT:
-                self._kept.popitem(last=False)
+            where = (self._setting(model, request, item), item)
+            found[item] = had = self._recall(model, where, parts)
+            if lacking := [part for part in parts if part not in had]:
+                missing.append((item, where, item.fitter(model.family, lacking), lacking))
+        if learning := [fitter for item, _, fitter, _ in missing if item.calibrates]:
+            calibrate(model, request, learning, pictures=self.pictures, stopped=stopped)
+        for item, where, fitter, lacking in missing:
+            solved = {}
+            for part in lacking:
+                if stopped is not None and stopped():
+                    raise Stopped("the run was stopped between two fits.")
+                solved[part] = fitter.solve(part)
+            found[item] = {**found[item], **solved}
+            self._keep(model, where, solved)
         return found
 
+    def _setting(self, model: Model, request: Request, item: Item) -> Hashable:
+        """All that decides a fit apart from model, item and part."""
+        place = (str(model.device), str(model.dtype))
+        if not item.calibrates:
+            return place
+        guidance = request.cfg_scale if request.passes == 2 else None
+        noise = json.dumps(dict(model.noise), sort_keys=True, default=str)
+        run = (request.steps, request.sampler, guidance, noise, len(model.class_names))
+        return (*place, self.pictures, *run)
 
-def _used(
-    schedule: Schedule,
-) -> Iterable[tuple[Predictor | StepAction, np.ndarray, int]]:
+    def _recall(
+        self, model: Model, where: Hashable, parts: Iterable[Hashable]
+    ) -> dict[Hashable, Any]:
+        with self._lock:
+            kept = self._kept.get(model.family, OrderedDict())
+            had = {part: kept[where, part] for part in parts if (where, part) in kept}
+            for part in had:
+                kept.move_to_end((where, part))
+            return had
+
+    def _keep(self, model: Model, where: Hashable, solved: Mapping[Hashable, Any]) -> None:
+        with self._lock:
+            kept = self._kept.setdefault(model.family, OrderedDict())
+            kept.update({(where, part): value for part, value in solved.items()})
+            held = sum(_nbytes(v) for other in self._kept.values() for v in other.values())
+            # Of this model alone: it is the one in use, and others keep what they are within.
+            while held > self.budget_mib * 2**20 and kept:
+                held -= _nbytes(kept.popitem(last=False)[1])
+
+
+def _nbytes(value: Any) -> int:
+    """Bytes of all tensors in a fitted part."""
+    if isinstance(value, Tensor):
+        return value.untyped_storage().nbytes()
+    if isinstance(value, Mapping):
+        value = value.values()
+    elif not isinstance(value, tuple | list):
+        return 0
+    return sum(map(_nbytes, value))
+
+
+def _used(schedule: Schedule, *, decided: bool) -> Iterator[tuple[Item, np.ndarray, int]]:
+    """Items of both legends that are in use, with the tables that their `parts` promise."""
+    ran, whole = ran_cells(schedule)
+    cells = np.where(ran & (whole | (schedule.actions != 0)), schedule.actions, COVERED)
     for number, predictor in enumerate(schedule.legend, 1):
-        if (schedule.actions == number).any():
-            yield predictor, schedule.actions, number
+        if decided:
+            yield predictor, np.full_like(cells, number), number
+        elif (cells == number).any():
+            yield predictor, cells, number
     for number, action in enumerate(schedule.step_legend, 1):
-        if (schedule.step_actions == number).any():
-            yield action, schedule.step_actions, number
+        steps = np.full(schedule.steps, COVERED, np.uint8)
+        if not decided:
+            anew = [refreshed_at(schedule, key) for key in action.remembers(schedule.blocks)]
+            steps[np.all(anew, axis=0)] = 0
+            steps[schedule.step_actions == number] = number
+        if decided or (steps == number).any():
+            yield action, np.full_like(steps, number) if decided else steps, number
+
+
+def calibration_noise(model: Model, pictures: int) -> Tensor:
+    """Starting noise (pictures, C, h, w) that no seed of a run gives.
+
+    A run's noise is what a generator gives first after seeding, and torch's looks at the lower 32
+    bits of a seed only, so every seed is that of some run. These are later draws of one generator.
+    """
+    generator = torch.Generator().manual_seed(NOISE_SEED)
+    return torch.randn((1 + pictures, *model.family.latent_shape), generator=generator)[1:]
 
 
 def calibrate(
@@ -93,25 +173,37 @@ def calibrate(
     pictures: int,
     stopped: Callable[[], bool] | None = None,
 ) -> None:
-    """Full runs as `request` asks, of other labels and seeds, shown to the fitters."""
+    """Full runs as `request` asks, of labels and noise of their own, shown to the fitters.
+
+    One picture at a time, and nothing of it is kept but what the fitters keep.
+    """
     fitters = tuple(fitters)
     family, count = model.family, len(model.class_names)
     full = Schedule.full(request.steps, model.blocks, branches=model.branches)
+    noise = calibration_noise(model, pictures)
+    given: Conditioning = None
 
-    def watch(s: int, block: int, r: int, x: torch.Tensor, out: torch.Tensor) -> None:
+    def watch(s: int, block: int, r: int, x: Tensor, out: Tensor) -> None:
         for fitter in fitters:
-            fitter.see(s, block, r, x, out)
+            fitter.see(s, block, r, x, out, given)
 
     for picture in range(pictures):
-        solver = make_sampler(
-            request.sampler, model.noise, request.steps, device=model.device, seed=picture
-        )
+        with warnings.catch_warnings():
+            # Said once, for the run that needs the fit.
+            warnings.simplefilter("ignore", StochasticSamplerWarning)
+            solver = make_sampler(
+                request.sampler,
+                model.noise,
+                request.steps,
+                device=model.device,
+                seed=NOISE_SEED + 1 + picture,
+            )
         labels = torch.tensor([picture * count // pictures], device=model.device)
         if request.passes == 2:
             labels = torch.cat([labels, torch.full_like(labels, family.classes)])
         with torch.no_grad():
             given = family.condition(torch.tensor(solver.timesteps, device=model.device), labels)
-            x = noise_of(model, [FIRST_SEED + picture]).to(model.device) * solver.first_scale
+            x = noise[picture : picture + 1].to(model.device) * solver.first_scale
             executor = Executor(family, full, given, passes=request.passes)
             for s in range(request.steps):
                 scaled = solver.model_input(x, s).to(model.dtype)
@@ -125,7 +217,7 @@ def calibrate(
             fitter.next_run()
 
 
-def guided(output: torch.Tensor, request: Request, channels: int) -> torch.Tensor:
+def guided(output: Tensor, request: Request, channels: int) -> Tensor:
     """Model output (passes N, C', h, w) -> guided prediction (N, C, h, w).
 
     All latent channels are guided, as diffusers does; DiT's own script guides the first three only.

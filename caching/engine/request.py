@@ -32,6 +32,7 @@ class Request:
     sampler: str
     dtype: str
     latents_hash: str | None = None  # of given latents, so that runs from others are told apart
+    weights_hash: str = ""  # of the model, so that two of one name are told apart
 
     @property
     def passes(self) -> int:
@@ -160,6 +161,7 @@ def prepare(
         sampler=sampler,
         dtype=str(model.dtype).removeprefix("torch."),
         latents_hash=latents_hash,
+        weights_hash=model.weights_hash,
     )
     return request, schedule, start
 

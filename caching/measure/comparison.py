@@ -1,13 +1,15 @@
 """One schedule against the full run and its honest rival: fewer plain steps of equal work."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from caching.dynamic.base import Policy
+from caching.engine.request import prepare
 from caching.engine.run import Run, StepEvent, iter_sample
-from caching.errors import RequestError
 from caching.measure.cost import steps_of_same_work
 from caching.measure.fidelity import Fidelity, fidelity
+from caching.measure.known import Known
 from caching.measure.timing import Timing, setting_of, time_runs
 from caching.models.model import Model
 from caching.schedule import Schedule
@@ -46,70 +48,78 @@ def iter_compare(
     seed: int,
     cfg_scale: float,
     sampler: str,
-    known_full: Run | None = None,
+    policy: Policy | None = None,
+    known: Known | None = None,
     preview_every: int = 1,
     repeats: int = 3,
     stopped: Callable[[], bool] | None = None,
 ) -> Iterator[Progress | Comparison]:
-    """Run `schedule`, the full run (unless `known_full` is it) and the rival; then time all three.
+    """Run `schedule`, the full run and the rival, unless they are known; then time all three.
 
     Yields Progress while running and the Comparison last; ends early, without it, when `stopped`
-    says so. Times come from separate runs in turn, free of previews and traces; without `repeats`,
-    from the runs that were shown.
+    says so. With `policy` the cached run is the policy's own and `schedule` only gives the number
+    of steps. Times come from separate whole runs in turn, free of previews and traces; without
+    `repeats`, from the runs that were shown.
 
     Raises:
         ScheduleError: the schedule is for another model shape.
-        RequestError: `known_full` is not the full run of as many steps.
     """
     schedule.check_fits(blocks=model.blocks, branches=model.branches)
-    steps = schedule.steps
-    if known_full is not None and (known_full.executed.any() or known_full.request.steps != steps):
-        raise RequestError(
-            f"the known run has {known_full.request.steps} steps, "
-            f"{int(known_full.executed.astype(bool).sum())} cells of it reused, expected the full "
-            f"run of {steps} steps; leave it out, and it is made."
-        )
-    full_schedule = Schedule.full(steps, model.blocks, branches=model.branches)
-    fewer_steps = steps_of_same_work(model, schedule)
-    fewer_schedule = Schedule.full(fewer_steps, model.blocks, branches=model.branches)
-    plan: Mapping[Which, Schedule] = {
-        "full": full_schedule,
-        "cached": schedule,
-        "fewer": fewer_schedule,
+    known, steps = known or Known(), schedule.steps
+    asked: dict[str, Any] = {
+        "label": label,
+        "seed": seed,
+        "cfg_scale": cfg_scale,
+        "sampler": sampler,
     }
+    full_schedule = Schedule.full(steps, model.blocks, branches=model.branches)
+    start = full_schedule if policy is not None else schedule
     runs: dict[Which, Run] = {}
-    if known_full is not None:
-        runs["full"] = known_full
-    for which, one in plan.items():
-        if which in runs:
-            continue
-        for item in iter_sample(
-            model,
-            one,
-            label=label,
-            seed=seed,
-            cfg_scale=cfg_scale,
-            sampler=sampler,
-            lags=max(1, min(LAGS, steps - 1)) if which == "full" else 0,
-            preview_every=preview_every,
-            stopped=stopped,
-        ):
+
+    def run(which: Which, one: Schedule, **extra: Any) -> Iterator[Progress]:
+        options = {"preview_every": preview_every, "stopped": stopped, "fits": known.fits}
+        for item in iter_sample(model, one, **asked, **options, **extra):
             if isinstance(item, Run):
                 runs[which] = item
             else:
                 yield Progress(which, item.step + 1, item.steps, item)
-        if which not in runs:
+
+    def plain(which: Which, one: Schedule, *, lags: int) -> Iterator[Progress]:
+        request, _, _ = prepare(model, one, **asked)
+        found = known.full(request)
+        if found is not None and (found.trace is not None or not lags):
+            runs[which] = found
             return
-    taken: dict[str, list[float]] = {name: [] for name in plan}
+        yield from run(which, one, lags=lags)
+        if which in runs:
+            known.keep(runs[which])
+
+    yield from plain("full", full_schedule, lags=max(1, min(LAGS, steps - 1)))
+    if "full" not in runs:
+        return
+    states = None if policy is not None else known.states(runs["full"].request)
+    yield from run("cached", start, policy=policy, states=states)
+    if "cached" not in runs:
+        return
+    fewer_steps = steps_of_same_work(model, runs["cached"].baked)
+    fewer_schedule = Schedule.full(fewer_steps, model.blocks, branches=model.branches)
+    yield from plain("fewer", fewer_schedule, lags=0)
+    if "fewer" not in runs:
+        return
+    plans: dict[str, Schedule | Policy] = {
+        "full": full_schedule,
+        "cached": policy if policy is not None else schedule,
+        "fewer": fewer_schedule,
+    }
+    taken: dict[str, list[float]] = {name: [] for name in plans}
     for turn in range(repeats):
         timing = time_runs(
             model,
-            {str(k): v for k, v in plan.items()},
-            label=label,
-            seed=seed,
-            cfg_scale=cfg_scale,
-            sampler=sampler,
+            plans,
+            **asked,
+            steps=steps,
             repeats=1,
+            fits=known.fits,
             stopped=stopped,
         )
         if timing is None:
@@ -118,12 +128,14 @@ def iter_compare(
             taken[name].append(total_ms)
         yield Progress("timing", turn + 1, repeats, None)
     if not repeats:
-        taken = {which: [float(run.step_ms.sum())] for which, run in runs.items()}
+        taken = {which: [float(one.step_ms.sum())] for which, one in runs.items()}
     yield Comparison(
         full=runs["full"],
         cached=runs["cached"],
         fewer=runs["fewer"],
         cached_fidelity=fidelity(runs["cached"], runs["full"]),
         fewer_fidelity=fidelity(runs["fewer"], runs["full"]),
-        timing=Timing(tuple(plan), tuple(tuple(taken[which]) for which in plan), setting_of(model)),
+        timing=Timing(
+            tuple(plans), tuple(tuple(taken[which]) for which in plans), setting_of(model)
+        ),
     )

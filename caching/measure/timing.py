@@ -3,7 +3,7 @@
 import platform
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from caching.dynamic.base import Policy
 from caching.engine.executor import Executor
+from caching.engine.fits import Fits
 from caching.engine.run import Run, iter_sample, noise_of, now
 from caching.models.model import Model
 from caching.schedule import Schedule
@@ -126,25 +128,32 @@ class Timing:
 
 def time_runs(
     model: Model,
-    schedules: dict[str, Schedule],
+    plans: Mapping[str, Schedule | Policy],
     *,
     label: int,
     seed: int,
     cfg_scale: float,
     sampler: str,
+    steps: int | None = None,
     repeats: int = 3,
+    fits: Fits | None = None,
     stopped: Callable[[], bool] | None = None,
 ) -> Timing | None:
-    """Run every schedule `repeats` times in turn, without previews or traces, and time the steps.
+    """Run every plan `repeats` times in turn, without previews or traces, and time the steps.
 
-    None when `stopped` said so.
+    A policy decides anew each time, over `steps` steps. None when `stopped` said so.
     """
-    taken: dict[str, list[float]] = {name: [] for name in schedules}
+    fits = fits or Fits()
+    taken: dict[str, list[float]] = {name: [] for name in plans}
     for _ in range(repeats):
-        for name, schedule in schedules.items():
+        for name, plan in plans.items():
+            schedule = plan if isinstance(plan, Schedule) else None
             events = iter_sample(
                 model,
                 schedule,
+                steps=steps if schedule is None else None,
+                policy=None if isinstance(plan, Schedule) else plan,
+                fits=fits,
                 label=label,
                 seed=seed,
                 cfg_scale=cfg_scale,
@@ -155,4 +164,4 @@ def time_runs(
             if not last or not isinstance(run := last[0], Run):
                 return None
             taken[name].append(float(run.step_ms.sum()))
-    return Timing(tuple(schedules), tuple(tuple(t) for t in taken.values()), setting_of(model))
+    return Timing(tuple(plans), tuple(tuple(t) for t in taken.values()), setting_of(model))

@@ -32,6 +32,23 @@ def _config_hash(family: Family) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+# Numbers looked at in every parameter: enough to tell trainings apart, few enough to be quick on
+# a model of any size.
+FINGERPRINT = 64
+
+
+@torch.no_grad()
+def _weights_hash(module: torch.nn.Module) -> str:
+    """A fingerprint of the weights: up to 64 evenly spaced numbers of every parameter."""
+    digest = hashlib.sha256()
+    for name, p in module.named_parameters():
+        flat = p.detach().reshape(-1)
+        picks = flat[:: max(1, len(flat) // FINGERPRINT)].to("cpu", torch.float32)
+        digest.update(f"{name} {tuple(p.shape)} {p.dtype}".encode())
+        digest.update(picks.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 @dataclass(frozen=True, eq=False)
 class Model:
     """What `sample` runs. Make one with `load_model` or `Model.from_modules`."""
@@ -42,6 +59,7 @@ class Model:
     class_names: tuple[str, ...]  # index = label
     name: str
     config_hash: str  # first 16 hex digits of the sha256 of the transformer's config
+    weights_hash: str = ""  # likewise of some numbers of every parameter
 
     @classmethod
     def from_modules(
@@ -84,7 +102,8 @@ class Model:
                 f"{len(names)} class names were given, but the model has {family.classes} classes; "
                 "give at most as many names as classes."
             )
-        return cls(family, vae, noise, names, name, _config_hash(family))
+        hashes = (_config_hash(family), _weights_hash(family.module))
+        return cls(family, vae, noise, names, name, *hashes)
 
     @property
     def blocks(self) -> int:

@@ -9,8 +9,10 @@ import torch
 
 from caching import Model, RequestError, Schedule, ScheduleError, sample
 from caching.engine.run import Run
+from caching.measure import known as measure_known
 from caching.measure.comparison import LAGS, Comparison, Progress, iter_compare
 from caching.measure.cost import steps_of_same_work
+from caching.measure.known import Known
 from caching.measure.result import NAMES, load_result, result_of, save_result
 from caching.measure.timing import measure_branches
 from tests.caching import tiny
@@ -74,30 +76,50 @@ def test_the_three_runs_are_those_of_the_request(model, comparison):
     assert np.isnan(c.fewer_fidelity.drift).all()
 
 
-def test_a_known_full_run_is_not_run_again(model, comparison):
-    items = list(iter_compare(model, CACHED, **REQUEST, known_full=comparison.full, repeats=1))
-    assert items[-1].full is comparison.full
-    assert "full" not in {p.which for p in items[:-1]}
+def test_full_runs_are_made_once_and_shared(model):
+    known = Known()
+    first = list(iter_compare(model, CACHED, **REQUEST, known=known, repeats=1))
+    other = Schedule.every(STEPS, 2, 3)
+    second = list(iter_compare(model, other, **REQUEST, known=known, repeats=1))
+    assert {p.which for p in first[:-1]} == {"full", "cached", "fewer", "timing"}
+    assert "full" not in {p.which for p in second[:-1]}
+    assert second[-1].full is first[-1].full
+    # The rival of the same size is a full run too.
+    again = list(iter_compare(model, CACHED, **REQUEST, known=known, repeats=1))
+    assert {p.which for p in again[:-1]} == {"cached", "timing"}
+    assert again[-1].fewer is first[-1].fewer
 
 
 @pytest.mark.parametrize(
-    ("known", "words"),
-    [
-        ({"schedule": Schedule.full(5, 2)}, "5 steps, 0 cells"),
-        ({"schedule": CACHED}, "8 steps, 12 cells"),
-    ],
+    "changed", [{"seed": 5}, {"label": 0}, {"cfg_scale": 1.5}, {"sampler": "euler"}], ids=str
 )
-def test_a_known_run_that_is_not_the_full_one_is_refused(model, known, words):
-    with pytest.raises(RequestError, match=words):
-        next(iter_compare(model, CACHED, **REQUEST, known_full=sample(model, **known, **REQUEST)))
+def test_another_request_shares_nothing(model, changed):
+    known = Known()
+    *_, first = iter_compare(model, CACHED, **REQUEST, known=known, repeats=0)
+    *_, other = iter_compare(model, CACHED, **{**REQUEST, **changed}, known=known, repeats=0)
+    assert other.full is not first.full
+    *_, fresh = iter_compare(model, CACHED, **{**REQUEST, **changed}, repeats=0)
+    for mine, anew in ((other.full, fresh.full), (other.cached, fresh.cached)):
+        assert torch.equal(mine.latents, anew.latents)
 
 
-def test_a_known_run_of_another_seed_is_refused(model, comparison):
-    other = iter_compare(
-        model, CACHED, **{**REQUEST, "seed": 5}, known_full=comparison.full, repeats=0
-    )
-    with pytest.raises(RequestError, match="differ in seeds"):
-        list(other)
+def test_an_edited_schedule_runs_from_where_it_differs(model):
+    known = Known()
+    list(iter_compare(model, CACHED, **REQUEST, known=known, repeats=0))
+    edited = CACHED.paint([[STEPS - 1, 1, 1]], 1)
+    items = list(iter_compare(model, edited, **REQUEST, known=known, repeats=0))
+    steps = [p.event for p in items[:-1] if p.which == "cached"]
+    assert len(steps) == STEPS and sum(e.resumed for e in steps) == STEPS - 1
+    assert torch.equal(items[-1].cached.latents, sample(model, edited, **REQUEST).latents)
+
+
+def test_few_full_runs_are_kept(model, monkeypatch):
+    monkeypatch.setattr(measure_known, "MAX_FULL_RUNS", 2)
+    known = Known()
+    runs = [sample(model, label=1, steps=2, seed=seed) for seed in (1, 2, 3)]
+    for run in (runs[0], runs[1], runs[0], runs[2]):  # the first is used again, the second goes
+        known.keep(run)
+    assert [known.full(run.request) is run for run in runs] == [True, False, True]
 
 
 def test_without_repeats_the_shown_runs_are_the_timing(model):

@@ -215,3 +215,13 @@ def test_run_pictures_are_the_decoded_latents():
     run = sample(model, label=[1, 2], steps=2)
     assert np.array_equal(run.images, model.decode(run.latents).numpy())
     assert np.array_equal(run.image, run.images[0])
+
+
+def test_models_of_one_shape_are_told_apart_by_their_weights():
+    a, b, c = (Model.from_modules(tiny.dit(seed=s)) for s in (0, 0, 1))
+    assert a.config_hash == b.config_hash == c.config_hash
+    assert a.weights_hash == b.weights_hash != c.weights_hash
+    bias = tiny.dit(seed=0)
+    with torch.no_grad():
+        bias.transformer_blocks[1].ff.net[2].bias[0] += 1e-3
+    assert Model.from_modules(bias).weights_hash != a.weights_hash
