@@ -17,6 +17,7 @@ from caching.errors import CachebrushError, ModelError
 from viz.state import ModelFacts, ViewState
 
 if TYPE_CHECKING:
+    from caching.dynamic import Policy
     from caching.measure.comparison import Progress
     from caching.measure.known import Known
     from caching.measure.result import Result
@@ -131,9 +132,13 @@ class Engine:
                 del self._errors[next(iter(self._errors))]
 
     def compare(
-        self, state: ViewState, *, stopped: Callable[[], bool] | None = None
+        self,
+        state: ViewState,
+        *,
+        policy: Policy | None = None,
+        stopped: Callable[[], bool] | None = None,
     ) -> Iterator[Progress | Result]:
-        """Run the state's schedule against the full run and the fewer-steps rival.
+        """Run the state's schedule, or a policy, against the full run and the fewer-steps rival.
 
         Yields Progress, then the Result; ends early when `stopped` says so. The full run of a
         request is computed once and kept. Raises what the engine raises, before anything runs;
@@ -161,6 +166,7 @@ class Engine:
                 seed=settings.seed,
                 cfg_scale=settings.cfg_scale,
                 sampler=settings.sampler,
+                policy=policy,
                 known=loaded.known,
                 repeats=self.repeats if steps * loaded.model.blocks <= 12 * 100 else 1,
                 stopped=stopped,

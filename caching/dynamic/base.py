@@ -97,6 +97,13 @@ class Policy(ABC):
     label: ClassVar[str]
 
     @property
+    def title(self) -> str:
+        """The label with its parameters, tables of numbers left out, for people."""
+        values = [getattr(self, name) for name in self.__dataclass_fields__]
+        words = [f"{v:g}" if isinstance(v, float) else str(v) for v in values if _is_scalar(v)]
+        return f"{self.label} ({', '.join(words)})" if words else self.label
+
+    @property
     def legend(self) -> tuple[Predictor, ...]:
         """The predictors it may choose."""
         return ()
@@ -112,6 +119,10 @@ class Policy(ABC):
     @abstractmethod
     def begin(self, facts: Facts) -> Decider:
         """A decider for one run."""
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, int | float | str) and not isinstance(value, bool)
 
 
 def relative_l1(now: Tensor, before: Tensor) -> float:

@@ -75,8 +75,8 @@ class Result:
     seed: int
     cfg_scale: float
     sampler: str
-    schedule: Schedule  # requested
-    executed: np.ndarray  # uint8 (S, L, R), what really ran
+    schedule: Schedule  # requested; of a policy, what it decided
+    executed: np.ndarray  # uint8 (S, L, R), what really ran, marks as in caching.engine.Run
     timesteps: tuple[float, ...]  # (S,)
     step_ms: tuple[float, ...]  # (S,), of the cached run
     tables: Tables  # what a prediction sums over: times, products, the full run's changes
@@ -84,6 +84,10 @@ class Result:
     figures: Mapping[str, Figures]  # by NAMES
     pictures: Mapping[str, Pictures]  # by NAMES
     setting: str  # device, threads, dtype of the times
+    executed_actions: np.ndarray | None = None  # uint8 (S,), likewise of whole steps
+    policy: str | None = None  # in words, when a policy decided while the run went on
+    decided: tuple[tuple[float | None, float | None], ...] = ()  # (S,) its score and limit
+    resumed_from: int = 0  # steps before it were shown from an earlier run
     recorded: str | None = None  # "recorded on …, 2026-11-21"; None: this session's own run
 
 
@@ -145,8 +149,12 @@ def result_of(model: Model, comparison: Comparison, times: BranchTimes) -> Resul
         seed=0 if request.seeds is None else request.seeds[0],
         cfg_scale=request.cfg_scale,
         sampler=request.sampler,
-        schedule=cached.schedule,
+        schedule=cached.schedule if cached.policy is None else cached.baked,
         executed=cached.executed,
+        executed_actions=cached.executed_actions,
+        policy=None if cached.policy is None else cached.policy.title,
+        decided=tuple((choice.score, choice.limit) for choice in cached.choices),
+        resumed_from=cached.resumed_from,
         timesteps=cached.timesteps,
         step_ms=tuple(float(t) for t in cached.step_ms),
         tables=tables_of(model, times, full.trace.rel_l1),
@@ -178,6 +186,8 @@ def save_result(result: Result, folder: Path) -> None:
     (folder / "schedule.json").write_text(dumps(result.schedule), encoding="utf-8")
     arrays: dict[str, Any] = {f"frames_{name}": p.frames for name, p in result.pictures.items()}
     arrays |= {"executed": result.executed, "change": result.tables.change}
+    if result.executed_actions is not None:
+        arrays["executed_actions"] = result.executed_actions
     np.savez_compressed(folder / "result.npz", **arrays)
 
 
@@ -214,6 +224,7 @@ def load_result(folder: Path) -> Result:
         sampler=text["sampler"],
         schedule=load_schedule_file((folder / "schedule.json").read_bytes()),
         executed=arrays["executed"],
+        executed_actions=arrays.get("executed_actions"),
         timesteps=tuple(text["timesteps"]),
         step_ms=tuple(text["step_ms"]),
         tables=_tables(text["tables"], arrays["change"]),
