@@ -20,7 +20,8 @@ from viz.compare import CompareView
 from viz.grid import ScheduleGrid
 from viz.live import Engine
 from viz.pages import studio
-from viz.pages.handlers import Handlers, Parts
+from viz.pages.edits import Parts
+from viz.pages.handlers import Handlers
 from viz.pages.look import HEAD, SAVE_JS, STYLE, theme
 from viz.pages.visit import start_visit
 from viz.presets import PRESETS

@@ -77,7 +77,11 @@ def iter_compare(
     runs: dict[Which, Run] = {}
 
     def run(which: Which, one: Schedule, **extra: Any) -> Iterator[Progress]:
-        options = {"preview_every": preview_every, "stopped": stopped, "fits": known.fits}
+        options: dict[str, Any] = {
+            "preview_every": preview_every,
+            "stopped": stopped,
+            "fits": known.fits,
+        }
         for item in iter_sample(model, one, **asked, **options, **extra):
             if isinstance(item, Run):
                 runs[which] = item

@@ -17,7 +17,8 @@ from caching.errors import StochasticSamplerWarning
 from tests.caching.tiny import save_pipeline
 from tests.viz.visits import JUNK, kinds, refused, stroke
 from viz.live import Engine
-from viz.pages.handlers import Handlers, Parts
+from viz.pages.edits import Parts
+from viz.pages.handlers import Handlers
 from viz.pages.visit import Visit, start_visit
 
 GOOD = {"name": "fora", "interval": 2, "alpha": 0.1, "first": 3, "last": 3}

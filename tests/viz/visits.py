@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from viz.grid.ops import Paint
-from viz.pages.handlers import Parts
+from viz.pages.edits import Parts
 
 CELLS = 20 * 12 * 2
 HUGE = 10**400

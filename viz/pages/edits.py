@@ -1,0 +1,161 @@
+"""What happens when somebody edits: one visit's state in, what to show out.
+
+Handlers return `{part: update}`; app.py knows which component each part is. Every change of the
+state goes through `Session.dispatch`; refused input becomes a notice and changes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from caching.formats.native import dumps, load_schedule_file
+from caching.predictors import Reuse
+from caching.schedule import Schedule
+from viz import text
+from viz.grid.ops import Op
+from viz.live import Engine
+from viz.pages import asked, studio
+from viz.pages.visit import Visit
+from viz.presets import preset
+from viz.state import Configure, Event, Refuse, Repaint, Resteps, Strokes, ViewState
+
+Parts = dict[str, Any]
+
+
+class Edits:
+    """The handlers of edits, sharing the process's engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def _changed(self, visit: Visit, before: ViewState) -> Parts:
+        """What to show after an event that led from `before` to the visit's state."""
+        now = visit.state
+        visit.refused = False
+        grid: dict[str, Any] = {"value": studio.value_of(now)}
+        parts: Parts = {}
+        if now.schedule.actions.shape != before.schedule.actions.shape or now.model != before.model:
+            grid |= {"spec": visit.spec(), "layer": visit.layer(), "live": None}
+            parts["steps"] = gr.update(value=now.schedule.steps)
+            parts |= {"curves": visit.curves(), "words": visit.words()}
+        elif now.schedule.legend != before.schedule.legend:
+            grid["spec"] = visit.spec()
+        parts["grid"] = gr.update(**grid)
+        parts["numbers"] = visit.numbers()
+        parts["notice"] = ""
+        return parts
+
+    def _dispatch(self, visit: Visit, event: Event) -> Parts:
+        before = visit.state
+        try:
+            visit.session.dispatch(event)
+        except ValueError as error:
+            if isinstance(event, Strokes) and event.ops:
+                visit.session.dispatch(Refuse(event.ops[-1].rev))
+            return {**self._changed(visit, before), **self._refuse(visit, str(error))}
+        return self._changed(visit, before)
+
+    def _refuse(self, visit: Visit, words: str) -> Parts:
+        """Say why an edit was not taken; the words stay, because no run follows it by itself."""
+        visit.refused = True
+        return {"notice": refusal(words)}
+
+    # -- events ----------------------------------------------------------------------------
+
+    def strokes(self, ops: tuple[Op, ...], visit: Visit) -> Parts:
+        """The painter sent operations."""
+        return self._dispatch(visit, Strokes(ops))
+
+    def configure(self, label: Any, seed: Any, cfg_scale: Any, sampler: Any, visit: Visit) -> Parts:
+        """Class, seed, guidance or sampler changed."""
+        try:
+            settings = asked.settings_of(label, seed, cfg_scale, sampler)
+        except ValueError as error:
+            return {"numbers": visit.numbers(), **self._refuse(visit, str(error))}
+        before = visit.state.settings
+        parts = self._dispatch(visit, Configure(settings))
+        parts = {k: parts[k] for k in ("numbers", "notice")}
+        if visit.state.settings.sampler != before.sampler:
+            parts["grid"] = gr.update(spec=visit.spec())  # other timesteps
+        if not parts["notice"]:
+            parts["notice"] = studio.notice_html(noise_words(settings.sampler))
+        return parts
+
+    def resteps(self, steps: Any, visit: Visit) -> Parts:
+        """Another number of steps."""
+        try:
+            event = Resteps(asked.steps_of(steps))
+        except ValueError as error:
+            shown = gr.update(value=visit.state.schedule.steps)
+            return {"steps": shown, **self._refuse(visit, str(error))}
+        return self._dispatch(visit, event)
+
+    def repaint(
+        self, name: Any, interval: Any, alpha: Any, first: Any, last: Any, visit: Visit
+    ) -> Parts:
+        """A preset was chosen, or one of its controls moved."""
+        try:
+            one = preset(str(name))
+            controls = asked.controls_of(interval, alpha, first, last)
+            tables = studio.tables_for(visit.tables, visit.state.schedule.steps)
+            schedule = one.plan(visit.state, controls, tables.change.astype(np.float32))
+            event = Repaint(one.words(controls), schedule, f"preset {one.name}")
+        except ValueError as error:
+            return self._refuse(visit, str(error))
+        return self._dispatch(visit, event)
+
+    def threshold_curves(self, name: Any, alpha: Any, visit: Visit) -> Parts:
+        """The curves with the threshold of the chosen preset drawn in, or without one."""
+        try:
+            threshold = asked.controls_of(2, alpha, 1, 0).alpha
+            uses = "alpha" in preset(str(name)).uses
+        except ValueError:  # `repaint` has said so
+            uses = False
+        return {"curves": visit.curves(threshold if uses else None)}
+
+    def open_file(self, path: Any, visit: Visit) -> Parts:
+        """A schedule file was uploaded."""
+        try:
+            schedule = _paintable(load_schedule_file(str(path)))
+        except ValueError as error:
+            return self._refuse(visit, f"The file was not opened: {error}")
+        parts = self._dispatch(visit, Repaint("open file", schedule))
+        if not parts["notice"]:
+            wrong = schedule.mismatches(studio.context_of(visit.state, visit.result))
+            words = f"Opened: {schedule.steps} steps, {1 - schedule.computed.mean():.0%} reused."
+            words += "".join(f" Note: {w}." for w in wrong)
+            parts["notice"] = studio.notice_html(words)
+        return parts
+
+    def save_file(self, visit: Visit) -> str:
+        """The schedule as the text of a file."""
+        return dumps(studio.file_of(visit.state, visit.result))
+
+    def stop(self, visit: Visit) -> Parts:
+        """Ask the run in progress to stop, and give up waiting for another model."""
+        visit.session.end_runs()
+        visit.loading = None
+        return {"notice": studio.notice_html(text.STOPPED)}
+
+
+def refusal(words: str) -> str:
+    # Messages quote what was given, and that may be long.
+    return studio.notice_html(words if len(words) <= 600 else f"{words:.600} …", "error")
+
+
+def noise_words(sampler: str) -> str:
+    """A warning when the sampler draws noise of its own, else nothing."""
+    if sampler not in studio.STOCHASTIC:
+        return ""
+    return text.STOCHASTIC.format(sampler=studio.SAMPLER_NAMES[sampler])
+
+
+def _paintable(schedule: Schedule) -> Schedule:
+    """The same grid with reuse in its legend, which a file of computed cells alone may lack."""
+    if Reuse() in schedule.legend:
+        return schedule
+    return dataclasses.replace(schedule, legend=(*schedule.legend, Reuse()))
