@@ -12,6 +12,9 @@ from caching.context import Context
 from caching.errors import ScheduleError
 from caching.policies import ends, every, full, smoothcache
 from caching.policies.interval import pattern
+from caching.policies.taylorseer import taylorseer
+from caching.predictors import Reuse
+from caching.predictors.taylor import Taylor
 from caching.schedule import Schedule
 
 # Execution order, 1 = the whole step computed; methods dossier 4.1 and design study C4.
@@ -237,3 +240,30 @@ def test_a_threshold_above_every_change_reuses_all_it_may(seed):
 def test_wrong_thresholds_and_traces_are_refused(change, kwargs, message):
     with pytest.raises(ScheduleError, match=message):
         smoothcache(change, **{"alpha": 0.1, **kwargs})
+
+
+@pytest.mark.parametrize(
+    ("interval", "row"),
+    [
+        (1, "CCCCCCCCCC"),
+        (2, "CCTCTCTCTC"),
+        (3, "CCTTCTTCTT"),
+        (4, "CCTTTCTTTC"),
+        (9, "CCTTTTTTTT"),
+    ],
+)
+def test_taylorseer_rows(interval, row):
+    schedule = taylorseer(10, 2, interval)
+    assert set(schedule.rows().values()) == {row}
+    assert schedule.legend == (Taylor(4),)
+
+
+@pytest.mark.parametrize(("interval", "full"), [(3, 18), (4, 14), (5, 11), (6, 10)])
+def test_taylorseer_computes_as_many_of_fifty_steps_as_published(interval, full):
+    """The counts behind its table: 2.78x, 3.57x, 4.5x and 5x over 50 steps."""
+    assert int(taylorseer(50, 1, interval).computed[:, 0, 0].sum()) == full
+
+
+def test_taylorseer_takes_another_predictor_and_another_start():
+    schedule = taylorseer(8, 1, 3, predictor=Reuse(), first=3)
+    assert set(schedule.rows().values()) == {"CCCRRCRR"}
