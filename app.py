@@ -39,6 +39,7 @@ SLOW: dict[str, Any] = {
     "concurrency_limit": 8,
     "concurrency_id": "run",
 }
+PRESET_CONTROLS = ("interval", "alpha", "first", "last", "order")
 # Waiting for a download must not take the place of somebody's run.
 LOAD: dict[str, Any] = {**SLOW, "concurrency_id": "load", "concurrency_limit": 4}
 
@@ -78,10 +79,13 @@ def _controls(start: Any) -> dict[str, Any]:
             0, 0.6, value=0.1, step=0.005, label="α", visible=False, elem_id="alpha"
         )
         parts["first"] = gr.Slider(
-            1, 20, value=3, step=1, label="First", visible=False, elem_id="first"
+            0, 20, value=3, step=1, label="First", visible=False, elem_id="first"
         )
         parts["last"] = gr.Slider(
             0, 20, value=3, step=1, label="Last", visible=False, elem_id="last"
+        )
+        parts["order"] = gr.Slider(
+            0, 6, value=2, step=1, label="Order", visible=False, elem_id="order"
         )
         parts["note"] = gr.Markdown("", elem_classes="cb-note")
     with gr.Row():
@@ -138,7 +142,7 @@ def _show_controls(name: str) -> list[Any]:
     """Show only the controls that the chosen preset reads, and where it is from."""
     chosen = next((p for p in PRESETS if p.name == name), None)
     uses = chosen.uses if chosen else ()
-    shown = [gr.update(visible=one in uses) for one in ("interval", "alpha", "first", "last")]
+    shown = [gr.update(visible=one in uses) for one in PRESET_CONTROLS]
     return [*shown, chosen.note if chosen else ""]
 
 
@@ -185,7 +189,7 @@ def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
         then_run(event(named(handlers.configure), [*settings, visit], quiet, **FAST))
     then_run(parts["steps"].release(named(handlers.resteps), [parts["steps"], visit], edit, **FAST))
 
-    controls = [parts[k] for k in ("interval", "alpha", "first", "last")]
+    controls = [parts[k] for k in PRESET_CONTROLS]
     chosen = [parts["preset"], *controls, visit]
     parts["preset"].input(
         _show_controls, parts["preset"], [*controls, parts["note"]], show_progress="hidden",

@@ -8,11 +8,14 @@ from typing import Literal
 
 import numpy as np
 
+from caching.actions.residual import Residual
 from caching.errors import RequestError
 from caching.policies.ends import ends
 from caching.policies.full import full
-from caching.policies.interval import every
+from caching.policies.interval import every, pattern
+from caching.policies.taylorseer import taylorseer
 from caching.policies.threshold import smoothcache
+from caching.predictors.taylor import Taylor
 from caching.schedule import Schedule
 from viz.state import ViewState
 
@@ -25,6 +28,7 @@ class Controls:
     alpha: float = 0.1
     first: int = 3
     last: int = 3
+    order: int = 2
 
 
 Plan = Callable[[ViewState, Controls, np.ndarray], Schedule]
@@ -79,6 +83,23 @@ def _ends(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
     )
 
 
+def _taylorseer(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
+    return taylorseer(
+        state.schedule.steps,
+        state.model.blocks,
+        c.interval,
+        predictor=Taylor(c.order),
+        branches=state.model.branches,
+    )
+
+
+def _residual(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
+    steps, blocks = state.schedule.steps, state.model.blocks
+    plain = full(steps, blocks, branches=state.model.branches)
+    others = np.flatnonzero(~pattern(steps, c.interval))
+    return plain.paint_steps(others, Residual(c.first, c.last))
+
+
 PRESETS: tuple[Preset, ...] = (
     Preset(
         "full",
@@ -123,6 +144,26 @@ PRESETS: tuple[Preset, ...] = (
         ("alpha",),
         _threshold("block"),
         lambda c: f"per block α {c.alpha:g}",
+    ),
+    Preset(
+        "taylorseer",
+        "TaylorSeer",
+        "TaylorSeer (arXiv 2503.06923): two full steps, then one in N; between them every branch "
+        "is forecast from differences of its computed outputs. The paper uses N 4 and order 4 over "
+        "50 steps; with few steps low orders do better.",
+        ("interval", "order"),
+        _taylorseer,
+        lambda c: f"TaylorSeer N {c.interval}, order {c.order}",
+    ),
+    Preset(
+        "residual",
+        "Block range, every N",
+        "What the blocks between the first and last ones added is added again, one step in N runs "
+        "them: DBCache's shape with a fixed interval, and DeepCache's (arXiv 2312.00858) and "
+        "Δ-DiT's (2406.01125) idea on a DiT. With 0 and 0 the whole stack.",
+        ("interval", "first", "last"),
+        _residual,
+        lambda c: f"range {c.first} to -{c.last}, every {c.interval}",
     ),
     Preset(
         "ends",

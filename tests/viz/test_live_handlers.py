@@ -21,7 +21,7 @@ from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
 from viz.pages.visit import Visit, start_visit
 
-GOOD = {"name": "fora", "interval": 2, "alpha": 0.1, "first": 3, "last": 3}
+GOOD = {"name": "fora", "interval": 2, "alpha": 0.1, "first": 3, "last": 3, "order": 2}
 
 # -- other models --------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ def test_no_threshold_before_the_first_run_of_a_model(
 ) -> None:
     list(handlers.use_model(folder, visit))
     before = visit.state
-    parts = handlers.repaint("smoothcache", 2, 0.3, 3, 3, visit)
+    parts = handlers.repaint("smoothcache", 2, 0.3, 3, 3, 2, visit)
     refused(parts, "press Run")
     assert visit.state is before
     assert not list(handlers.run_if_wanted(True, (), visit))  # the words stay
@@ -131,7 +131,7 @@ def test_a_run_streams_progress_and_ends_in_what_was_painted(
     context = json.loads(handlers.save_file(small))["context"]
     assert context["timesteps"] == list(small.result.timesteps)
     # Now that the changes are known, a threshold can be used.
-    assert handlers.repaint("smoothcache", 2, 9.0, 3, 3, small)["notice"] == ""
+    assert handlers.repaint("smoothcache", 2, 9.0, 3, 3, 2, small)["notice"] == ""
     assert small.state.schedule.actions.any()
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from caching.actions.residual import Residual
 from caching.errors import CachebrushError, RequestError
 from caching.schedule import Schedule
 from viz.presets import PRESETS, Controls, preset
@@ -44,6 +46,8 @@ PATTERNS = [
     ("fora-start", Controls(interval=2), same("CRCRCC"), "every 2 from step 0"),
     ("fora-start", Controls(interval=3), same("CRRCRC"), "every 3 from step 0"),
     ("fora-start", Controls(interval=10), same("CRRRRC"), "every 10 from step 0"),
+    ("taylorseer", Controls(interval=3, order=1), same("CCTTCT"), "TaylorSeer N 3, order 1"),
+    ("taylorseer", Controls(interval=1), same("CCCCCC"), "TaylorSeer N 1, order 2"),
     ("ends", Controls(first=2, last=1), same("CCRRRC"), "first 2, last 1"),
     ("ends", Controls(first=1, last=0), same("CRRRRR"), "first 1, last 0"),
     ("ends", Controls(first=4, last=5), same("CCCCCC"), "first 4, last 5"),
@@ -69,11 +73,14 @@ def test_patterns(name: str, controls: Controls, rows: tuple[str, ...], words: s
 @pytest.mark.parametrize("name", [p.name for p in PRESETS])
 def test_a_preset_reads_the_controls_it_names_and_no_others(name: str) -> None:
     one = preset(name)
-    plain = one.plan(STATE, Controls(2, 0.35, 2, 1), changes())
-    other = {"interval": 4, "alpha": 0.05, "first": 4, "last": 2}
-    for control, value in other.items():
-        moved = Controls(**{"interval": 2, "alpha": 0.35, "first": 2, "last": 1, control: value})
-        assert (one.plan(STATE, moved, changes()) != plain) == (control in one.uses), control
+    deep = replace(STATE, model=replace(STATE.model, blocks=4 * L))
+    change = np.tile(changes(), (1, 4, 1, 1))  # room for a range between the first and last blocks
+    before = {"interval": 2, "alpha": 0.35, "first": 2, "last": 1, "order": 2}
+    plain = one.plan(deep, Controls(**before), change)
+    after = {"interval": 4, "alpha": 0.05, "first": 4, "last": 2, "order": 3}
+    for control, value in after.items():
+        moved = Controls(**{**before, control: value})
+        assert (one.plan(deep, moved, change) != plain) == (control in one.uses), control
 
 
 @pytest.mark.parametrize("name", ["smoothcache", "per-block"])
@@ -116,3 +123,13 @@ def test_unknown_names_are_refused_with_the_known_ones(name: str) -> None:
 def test_names_are_different_and_every_preset_says_what_it_does() -> None:
     assert len({p.name for p in PRESETS}) == len({p.title for p in PRESETS}) == len(PRESETS)
     assert all(p.note.endswith(".") for p in PRESETS)
+
+
+def test_the_block_range_is_one_action_of_whole_steps() -> None:
+    controls = Controls(interval=2, first=0, last=1)
+    schedule = preset("residual").plan(STATE, controls, changes())
+    assert schedule.step_row() == "CCSCSC" and not schedule.actions.any()
+    assert schedule.step_legend == (Residual(0, 1),)
+    assert preset("residual").words(controls) == "range 0 to -1, every 2"
+    with pytest.raises(CachebrushError, match="at least one block between"):
+        preset("residual").plan(STATE, Controls(interval=2, first=1, last=1), changes())

@@ -70,9 +70,9 @@ def steps_of(steps: Any) -> int:
     return number
 
 
-def controls_of(interval: Any, alpha: Any, first: Any, last: Any) -> Controls:
+def controls_of(interval: Any, alpha: Any, first: Any, last: Any, order: Any = 2) -> Controls:
     """The controls of the presets; the policies check their own ranges on top."""
-    counts = {"N": interval, "First": first, "Last": last}
+    counts = {"N": interval, "First": first, "Last": last, "Order": order}
     whole = {name: _whole(value) for name, value in counts.items()}
     for name, number in whole.items():
         if number is None or not 0 <= number <= 1000:
@@ -80,7 +80,8 @@ def controls_of(interval: Any, alpha: Any, first: Any, last: Any) -> Controls:
     threshold = _between(alpha, 0, 1e6)
     if threshold is None or math.isnan(threshold):
         raise ValueError(f"α is {_shown(alpha)}, expected a number of 0 or more.")
-    return Controls(whole["N"] or 0, threshold, whole["First"] or 0, whole["Last"] or 0)
+    n, begin, end, degree = (whole[name] or 0 for name in counts)
+    return Controls(n, threshold, begin, end, degree)
 
 
 def model_name_of(name: Any) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from caching.checks import MAX_LEGEND
 from caching.formats.native import dumps, load_schedule_file
 from caching.predictors import Reuse
 from caching.schedule import Schedule
@@ -95,14 +96,22 @@ class Edits:
         return self._dispatch(visit, event)
 
     def repaint(
-        self, name: Any, interval: Any, alpha: Any, first: Any, last: Any, visit: Visit
+        self,
+        name: Any,
+        interval: Any,
+        alpha: Any,
+        first: Any,
+        last: Any,
+        order: Any,
+        visit: Visit,
     ) -> Parts:
         """A preset was chosen, or one of its controls moved."""
         try:
             one = preset(str(name))
-            controls = asked.controls_of(interval, alpha, first, last)
+            controls = asked.controls_of(interval, alpha, first, last, order)
             tables = studio.tables_for(visit.tables, visit.state.schedule.steps)
             schedule = one.plan(visit.state, controls, tables.change.astype(np.float32))
+            schedule = with_brushes(schedule, visit.state.schedule)
             event = Repaint(one.words(controls), schedule, f"preset {one.name}")
         except ValueError as error:
             return self._refuse(visit, str(error))
@@ -152,6 +161,13 @@ def noise_words(sampler: str) -> str:
     if sampler not in studio.STOCHASTIC:
         return ""
     return text.STOCHASTIC.format(sampler=studio.SAMPLER_NAMES[sampler])
+
+
+def with_brushes(schedule: Schedule, shown: Schedule) -> Schedule:
+    """The schedule with the brushes of the one on show added, so that none leaves the palette."""
+    legend = tuple(dict.fromkeys((*schedule.legend, *shown.legend)))[:MAX_LEGEND]
+    steps = tuple(dict.fromkeys((*schedule.step_legend, *shown.step_legend)))[:MAX_LEGEND]
+    return dataclasses.replace(schedule, legend=legend, step_legend=steps)
 
 
 def _paintable(schedule: Schedule) -> Schedule:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -159,8 +160,14 @@ def is_stale(result: Result, state: ViewState) -> bool:
     return (
         same != (s.label, s.seed, s.cfg_scale, s.sampler, state.model.name)
         or result.schedule.actions.shape != state.schedule.actions.shape
-        or not np.array_equal(result.schedule.actions, state.schedule.actions)
+        or not same_paint(result.schedule, state.schedule)
     )
+
+
+def same_paint(a: Schedule, b: Schedule) -> bool:
+    """Whether two schedules of one shape ask for the same, whatever else their legends hold."""
+    found = a.diff(b)
+    return not found.changed and not found.steps
 
 
 def is_of_other_model(result: Result, state: ViewState) -> bool:
@@ -186,4 +193,4 @@ def file_of(state: ViewState, result: Result) -> Schedule:
     """
     s, here = state.schedule, context_of(state, result)
     agrees = s.context is not None and not s.mismatches(here)
-    return Schedule(s.actions, s.legend, s.branches, s.context if agrees else here)
+    return replace(s.compact(), context=s.context if agrees else here)
