@@ -24,6 +24,7 @@ from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
 from viz.pages.look import HEAD, SAVE_JS, STYLE, theme
 from viz.pages.visit import start_visit
+from viz.policies import OFFERS
 from viz.presets import PRESETS
 
 # Strokes answer at once and are never recorded or offered as an endpoint.
@@ -88,6 +89,20 @@ def _controls(start: Any) -> dict[str, Any]:
             0, 6, value=2, step=1, label="Order", visible=False, elem_id="order"
         )
         parts["note"] = gr.Markdown("", elem_classes="cb-note")
+    with gr.Accordion("Let a policy decide", open=False, elem_id="policy-box"):
+        parts["policy"] = gr.Dropdown(
+            [(o.title, o.name) for o in OFFERS],
+            value=OFFERS[0].name,
+            label="Policy",
+            elem_id="policy",
+        )
+        parts["threshold"] = gr.Slider(
+            0, OFFERS[0].most, value=OFFERS[0].default, label="Threshold", elem_id="threshold"
+        )
+        parts["policy_note"] = gr.Markdown(OFFERS[0].note, elem_classes="cb-note")
+        with gr.Row():
+            parts["decide"] = gr.Button("Run policy", size="sm", elem_id="decide")
+            parts["bake"] = gr.Button("Bake", size="sm", elem_id="bake")
     with gr.Row():
         parts["save"] = gr.Button("Save", size="sm", elem_id="save")
         parts["open"] = gr.UploadButton("Open", file_types=[".json"], size="sm", elem_id="open")
@@ -144,6 +159,14 @@ def _show_controls(name: str) -> list[Any]:
     uses = chosen.uses if chosen else ()
     shown = [gr.update(visible=one in uses) for one in PRESET_CONTROLS]
     return [*shown, chosen.note if chosen else ""]
+
+
+def _show_policy(name: str) -> list[Any]:
+    """The threshold's own range, and what the chosen policy decides by."""
+    chosen = next((o for o in OFFERS if o.name == name), OFFERS[0])
+    step = chosen.most / 200
+    slider = gr.update(maximum=chosen.most, value=chosen.default, step=step)
+    return [slider, chosen.note]
 
 
 def _stream(
@@ -204,6 +227,15 @@ def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
             one.release(named(handlers.threshold_curves), threshold, [parts["curves"]], **FAST)
         )
 
+    parts["policy"].input(
+        _show_policy, parts["policy"], [parts["threshold"], parts["policy_note"]],
+        show_progress="hidden", queue=False, api_visibility="private",
+    )  # fmt: skip
+    parts["decide"].click(
+        stream(handlers.run_policy), [parts["policy"], parts["threshold"], visit],
+        [*live, parts["steps"]], **SLOW,
+    )  # fmt: skip
+    then_run(parts["bake"].click(named(handlers.bake), visit, edit, **FAST))
     parts["run"].click(stream(handlers.run), [parts["grid"], visit], live, **SLOW)
     parts["stop"].click(named(handlers.stop), visit, [parts["notice"]], **FAST)
     parts["save"].click(handlers.save_file, visit, parts["file"], **FAST).then(

@@ -84,7 +84,7 @@ def check_step_actions(
             f"step {step}: step action {given[step]} is not in the step legend: expected 0 to "
             f"{len(legend)}"
         )
-    if given[0]:
+    if given[0] and not legend[int(given[0]) - 1].at_first:
         raise ScheduleError(
             f"step 0: {legend[int(given[0]) - 1].name} given, but nothing is stored before step 0: "
             "expected that step 0 runs its blocks"

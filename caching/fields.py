@@ -35,3 +35,15 @@ def choice_field(owner: Any, name: str, choices: tuple[str, ...]) -> None:
     value = getattr(owner, name)
     if not isinstance(value, str) or value not in choices:
         raise _refuse(owner, name, value, f"one of {', '.join(choices)}")
+
+
+def numbers_field(owner: Any, name: str, *, least: int = 0) -> None:
+    """Raises ScheduleError unless the field is finite numbers, `least` of them; stores a tuple."""
+    value = getattr(owner, name)
+    try:
+        numbers = tuple(float(v) for v in value)
+    except (TypeError, ValueError):
+        numbers = (math.nan,)
+    if isinstance(value, str) or len(numbers) < least or not all(map(math.isfinite, numbers)):
+        raise _refuse(owner, name, value, f"finite numbers, at least {least} of them")
+    object.__setattr__(owner, name, numbers)

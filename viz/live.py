@@ -135,10 +135,12 @@ class Engine:
         self,
         state: ViewState,
         *,
-        policy: Policy | None = None,
+        policy: Callable[[Loaded, ViewState], Policy] | None = None,
         stopped: Callable[[], bool] | None = None,
     ) -> Iterator[Progress | Result]:
         """Run the state's schedule, or a policy, against the full run and the fewer-steps rival.
+
+        `policy` makes one for the model at hand, calibrating it where it must.
 
         Yields Progress, then the Result; ends early when `stopped` says so. The full run of a
         request is computed once and kept. Raises what the engine raises, before anything runs;
@@ -166,7 +168,7 @@ class Engine:
                 seed=settings.seed,
                 cfg_scale=settings.cfg_scale,
                 sampler=settings.sampler,
-                policy=policy,
+                policy=None if policy is None else policy(loaded, state),
                 known=loaded.known,
                 repeats=self.repeats if steps * loaded.model.blocks <= 12 * 100 else 1,
                 stopped=stopped,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -22,15 +23,35 @@ class Delta(NamedTuple):
     stop: int
 
 
+class Probed(NamedTuple):
+    """What blocks 0..stop-1 added and what all blocks added, each (N, T, D), in one step."""
+
+    stop: int
+    what: str = "probed"
+
+
 class Hidden(NamedTuple):
     """The hidden state after the last block, (N, T, D)."""
+
+    # Named tuples without fields would all be equal, and one key would stand for the other.
+    what: str = "hidden"
 
 
 class Pair(NamedTuple):
     """Input latents (N, C, h, w) and output (N, C', h, w) of the whole transformer."""
 
+    what: str = "pair"
 
-Key = Delta | Hidden | Pair
+
+Key = Delta | Probed | Hidden | Pair
+
+
+class Timeline(NamedTuple):
+    """What the numbers of a run's steps mean."""
+
+    timesteps: tuple[float, ...]  # (S,), falling
+    alphas: tuple[float, ...]  # (S,) alpha-bar there: x = sqrt(a) clean + sqrt(1 - a) noise
+    predicts: str  # what the model gives: "epsilon", "v_prediction" or "sample"
 
 
 class StepRun(Protocol):
@@ -55,8 +76,11 @@ class StepRun(Protocol):
         ...
 
     @property
+    def timeline(self) -> Timeline: ...
+
+    @property
     def fitted(self) -> Any:
-        """What the action's fitter found before the run, or None."""
+        """Part -> what was fitted for it before the run, or None where nothing is."""
         ...
 
     def embed(self) -> Tensor:
@@ -93,7 +117,9 @@ class StepAction(ABC):
         letter: the ASCII letter the step row prefers for it; "C" stands for running the blocks.
         label: what a person reads on the palette; `title` has the parameters.
         depth: how many remembered values of a key it looks back on.
-        embeds: whether it needs patch embedding, modulation and final layer.
+        embeds: whether it needs the patch embedding.
+        heads: whether it needs the final layer.
+        at_first: whether it may stand at step 0, before which nothing is stored.
         half: whether it runs the conditional half of the batch only.
     """
 
@@ -103,6 +129,8 @@ class StepAction(ABC):
     kind: ClassVar[Kind]
     depth: ClassVar[int] = 1
     embeds: ClassVar[bool] = True
+    heads: ClassVar[bool] = True
+    at_first: ClassVar[bool] = False
     half: ClassVar[bool] = False
 
     @property
@@ -110,7 +138,7 @@ class StepAction(ABC):
         """The label with its parameters, for people."""
         values = [
             f"{v:g}" if isinstance(v, float) else str(v)
-            for v in (getattr(self, name) for name in self.__dataclass_fields__)
+            for v in (getattr(self, field.name) for field in fields(self))
         ]
         return f"{self.label} ({', '.join(values)})" if values else self.label
 
@@ -125,9 +153,24 @@ class StepAction(ABC):
     def check(self, blocks: int) -> None:  # noqa: B027
         """Raises ScheduleError when a model of L blocks cannot run it."""
 
-    def fitter(self, family: Family, steps: Any, number: int) -> Fitter | None:
-        """A fitter for step actions (S,) where this is action `number`; None: nothing to fit."""
-        return None
+    @property
+    def calibrates(self) -> bool:
+        """Whether its parts are fitted on full runs; False: in the weights alone."""
+        return True
+
+    def parts(self, steps: Any, number: int) -> Collection[Hashable]:
+        """Names of all that has to be fitted for a schedule; see `Predictor.parts`.
+
+        Args:
+            steps: uint8 (S,), `number` where this is the step's action, 0 where the step takes anew
+                all that this action `remembers`, and something else everywhere else.
+            number: of this action.
+        """
+        return ()
+
+    def fitter(self, family: Family, parts: Collection[Hashable]) -> Fitter:
+        """What fits some of its `parts`."""
+        raise NotImplementedError
 
     @abstractmethod
     def run(self, step: StepRun) -> Tensor:

@@ -46,8 +46,8 @@ class Residual(StepAction):
     def check(self, blocks: int) -> None:
         if self.first + self.last >= blocks:
             raise ScheduleError(
-                f"residual: the first {self.first} and last {self.last} blocks are computed, and "
-                f"the model has {blocks}: expected at least one block between them"
+                f"{self.name}: the first {self.first} and last {self.last} blocks are computed, "
+                f"and the model has {blocks}: expected at least one block between them"
             )
 
     def run(self, step: StepRun) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from caching.actions.base import StepAction
@@ -22,6 +22,7 @@ class Facts:
     blocks: int  # L
     branches: tuple[str, ...]
     passes: int  # 2: the batch is [conditional; null]
+    width: int = 0  # D
 
 
 class View(Protocol):
@@ -36,7 +37,8 @@ class View(Protocol):
         ...
 
     def tokens(self, block: int) -> Tensor:
-        """Hidden state (N, T, D) before `block`: 0, or any boundary that has been reached."""
+        """Hidden state (N, T, D) before `block`: 0, what the probe reached, or a boundary that the
+        decider asked for and that has been reached."""
         ...
 
     def modulated(self) -> Tensor:
@@ -55,7 +57,8 @@ class Choice:
     Attributes:
         action: a whole-step action of the policy's `step_legend`; None: run the blocks.
         cells: a predictor of its `legend` for every cell; None: compute them.
-        score: the number it compared, None where it compared none (warm-up, last step).
+        score: the number it compared, None where it compared none (warm-up, last step); the mean of
+            them where it compares one for every branch and sample.
         limit: what the score was compared with.
     """
 
@@ -76,12 +79,31 @@ class Decider(ABC):
     probe: int = 0
     """Blocks that run before it decides; they are not run twice."""
 
+    boundaries: tuple[int, ...] = ()
+    """Blocks before which, or L: after which, it wants to see the hidden state."""
+
+    gates: bool = False
+    """Whether `keep` decides each branch by sample, where its choice names a predictor."""
+
     @abstractmethod
     def decide(self, view: View) -> Choice:
         """What step `view.s` does; at step 0 every cell has to be computed."""
 
-    def after(self, view: View, choice: Choice, output: Tensor) -> None:  # noqa: B027
-        """The step is over; `output` (N, C', h, w) is what the transformer gave."""
+    def keep(self, z: Tensor, s: int, block: int, r: int) -> Tensor:
+        """With `gates`: bool (N,), the samples whose branch is computed.
+
+        Args:
+            z: (N, T, D), what the branch reads: its input, normed and modulated.
+            s, block, r: the cell; where nothing is stored for it yet, it is computed unasked.
+        """
+        raise NotImplementedError
+
+    def after(self, view: View, choice: Choice, output: Tensor) -> Choice | None:
+        """The step is over; `output` (N, C', h, w) is what the transformer gave.
+
+        Returns the choice with a score that is known only now, or None to leave it.
+        """
+        return None
 
 
 @dataclass(frozen=True)
@@ -99,7 +121,7 @@ class Policy(ABC):
     @property
     def title(self) -> str:
         """The label with its parameters, tables of numbers left out, for people."""
-        values = [getattr(self, name) for name in self.__dataclass_fields__]
+        values = [getattr(self, field.name) for field in fields(self)]
         words = [f"{v:g}" if isinstance(v, float) else str(v) for v in values if _is_scalar(v)]
         return f"{self.label} ({', '.join(words)})" if words else self.label
 

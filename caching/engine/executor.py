@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from caching.actions.base import Delta, Hidden, Key, StepAction
+from caching.actions.base import Delta, Hidden, Key, Probed, StepAction, Timeline
+from caching.engine.gates import gated
 from caching.engine.plan import Plan, make_plan, spans
+from caching.engine.state import State, ends_steps, first_rows, looked_at
 from caching.errors import CachebrushError
+from caching.marks import COVERED, LOWERED
 from caching.models.family import Conditioning, Family
 from caching.predictors.base import Cell, Entry, Predictor
 from caching.schedule import Schedule
 
+Gate = Callable[[Tensor, int, int, int], Tensor]
+"""Called with (modulated input (N, T, D), step, block, branch); bool (N,), samples to compute."""
+
 Watcher = Callable[[int, int, int, Tensor, Tensor], None]
 """Called with (step, block, branch, x, output) for every computed branch, both (N, T, D)."""
-
-COVERED = 127
-"""Executed mark of a cell that a whole-step action left out."""
-LOWERED = 128
-"""Added to the action of a cell that ran at less than was asked: too little history yet."""
 
 
 class Stopped(CachebrushError):
@@ -37,63 +38,7 @@ class StepResult:
     output: Tensor  # (N, C', h, w) of the transformer
     executed: np.ndarray  # uint8 (L, R): action number, | LOWERED, or COVERED
     action: int  # number of the whole-step action that ran, 0 = blocks by the grid, | LOWERED
-
-
-@dataclass
-class State:
-    """Everything a run carries from step to step; tensors in it are never written to."""
-
-    cache: dict[tuple[int, int], tuple[Entry, ...]] = field(default_factory=dict)
-    memos: dict[tuple[int, int, Predictor], tuple[int, Any]] = field(default_factory=dict)
-    memory: dict[Key, tuple[tuple[int, Any], ...]] = field(default_factory=dict)
-    shared: dict[Predictor, dict[Any, Any]] = field(default_factory=dict)
-
-    def copy(self) -> State:
-        """A snapshot: new mappings over the same tensors."""
-        shared = {n: dict(notes) for n, notes in self.shared.items()}
-        return State(dict(self.cache), dict(self.memos), dict(self.memory), shared)
-
-    def mapped(self, change: Callable[[Tensor], Tensor]) -> State:
-        """A copy in which every tensor has gone through `change`."""
-        parts = (self.cache, self.memos, self.memory, self.shared)
-        return State(*(_mapped(part, change) for part in parts))
-
-    def tensors(self) -> dict[int, Tensor]:
-        """Every tensor held, once, by the address of its storage."""
-        found: dict[int, Tensor] = {}
-        _collect([self.cache, self.memos, self.memory, self.shared], found)
-        return found
-
-
-def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    if isinstance(value, Tensor):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: _mapped(item, change) for key, item in value.items()}
-    if isinstance(value, Entry):
-        return Entry(value.step, change(value.output), value.computed)
-    if isinstance(value, tuple | list):
-        return type(value)(_mapped(item, change) for item in value)
-    return value
-
-
-def _collect(value: Any, found: dict[int, Tensor]) -> None:
-    if isinstance(value, Tensor):
-        found[value.untyped_storage().data_ptr()] = value
-    elif isinstance(value, Mapping):
-        _collect(list(value.values()), found)
-    elif isinstance(value, tuple | list):
-        for item in value:
-            _collect(item, found)
-
-
-def _rows(value: Any, rows: int) -> Any:
-    """The first rows of every tensor in a memo."""
-    if isinstance(value, Tensor):
-        return value[:rows]
-    if isinstance(value, Mapping):
-        return {key: _rows(item, rows) for key, item in value.items()}
-    return tuple(_rows(i, rows) for i in value) if isinstance(value, tuple | list) else value
+    extra_macs: int = 0  # products on top of what the marks say
 
 
 class Executor:
@@ -113,12 +58,13 @@ class Executor:
         passes: int = 2,
         fitted: Mapping[Predictor | StepAction, Any] | None = None,
         plan: Plan | None = None,
+        timeline: Timeline | None = None,
         keep_all: bool = False,
-        seed: int = 0,
+        seeds: tuple[int, ...] = (),
     ) -> None:
         self.family, self.schedule, self.given = family, schedule, given
-        self.passes, self.seed, self.keep_all = passes, seed, keep_all
-        self.fitted = fitted or {}
+        self.passes, self.seeds, self.keep_all = passes, seeds, keep_all
+        self.fitted, self.timeline = fitted or {}, timeline
         self.legend = schedule.legend
         self.state = State()
         plan = make_plan(schedule) if plan is None else plan
@@ -126,6 +72,7 @@ class Executor:
         self.last_use = plan.last_use.tolist()
         self.memo_use = {n: table.tolist() for n, table in plan.memo_use.items()}
         self.watched = {n: table.tolist() for n, table in plan.watched.items()}
+        self.ends = plan.ends
         self.remembered = {key: table.tolist() for key, table in plan.remembered.items()}
         if keep_all:
             for action in schedule.step_legend:
@@ -134,11 +81,11 @@ class Executor:
         self.depth = max([1, *(p.keeps for p in schedule.legend)])
         self.key_depth = max([1, *(a.depth for a in schedule.step_legend)])
         # Only some predictors look at estimates; without them none needs storing.
-        self.stores_estimates = any(p.looks_at == "stored" for p in schedule.legend)
+        self.stores_estimates = any(p.looks_at != "computed" for p in schedule.legend)
 
-    def cache_bytes(self) -> int:
-        """Bytes held for later steps right now."""
-        tensors = self.state.tensors().values()
+    def cache_bytes(self, *others: Any) -> int:
+        """Bytes held for later steps right now, with those of tensors anywhere in `others`."""
+        tensors = self.state.tensors(*others).values()
         return sum(t.untyped_storage().nbytes() for t in tensors)
 
     def step(
@@ -184,12 +131,24 @@ class Executor:
             run.action_fitted = self.fitted.get(action)
             output = action.run(run)
         self._remember(run, output)
-        for n in self.watched:
-            if (x_last := run.at.get(run.blocks)) is not None:
-                full = not run.done.any()
-                notes = self.state.shared.setdefault(self.legend[n - 1], {})
-                self.legend[n - 1].end_step(notes, x_last, run.s, full=full)
-        return StepResult(output, run.done, number | (LOWERED if run.low else 0))
+        self._end_step(run)
+        number |= LOWERED if run.low else 0
+        return StepResult(output, run.done, number, run.extra_macs)
+
+    def _end_step(self, run: RunningStep) -> None:
+        shared, x = self.state.shared, run.at.get(run.blocks)
+        for n, end in self.ends.items():
+            p = self.legend[n - 1]
+            if run.s <= end and x is not None and not run.is_half and ends_steps(p):
+                full, notes = not run.done.any(), shared.setdefault(p, {})
+                p.end_step(notes, x, run.s, full=full, seeds=self._seeds(run, x))
+            if run.s >= end and not self.keep_all:
+                shared.pop(p, None)
+
+    def _seeds(self, run: RunningStep, x: Tensor) -> tuple[int, ...]:
+        if not self.seeds:
+            return (0,) * len(x)
+        return self.seeds if run.is_half else self.seeds * self.passes
 
     def _remember(self, run: RunningStep, output: Tensor) -> None:
         memory, s = self.state.memory, run.s
@@ -210,6 +169,8 @@ class Executor:
     def _taken(key: Key, run: RunningStep, output: Tensor) -> Any:
         if isinstance(key, Delta):
             return run.at[key.stop] - run.at[key.start]
+        if isinstance(key, Probed):
+            return run.at[key.stop] - run.at[0], run.at[run.blocks] - run.at[0]
         return run.at[run.blocks] if isinstance(key, Hidden) else (run.latents, output)
 
     # -- one cell --------------------------------------------------------------------------
@@ -234,10 +195,10 @@ class Executor:
             out = family.branch(x, given, s, block, r)
         if run.is_half:
             return out
-        for n, blocks in self.watched.items():
-            if blocks[s][block]:
+        for n, table in self.watched.items():
+            if table[s][block][r]:
                 self.legend[n - 1].watch(self._cell(run, x, block, r, n), out)
-        self._store(at, Entry(s, out, True), entries, s)
+        self.store(at, Entry(s, out, True), entries, s)
         return out
 
     def estimate(
@@ -245,32 +206,31 @@ class Executor:
     ) -> tuple[Tensor, bool]:
         """What predictor `n` puts in the branch's place, and whether at a lower order."""
         p, s, at = self.legend[n - 1], run.s, (block, r)
-        past = entries
-        if self.stores_estimates and p.looks_at == "computed":
-            past = tuple(e for e in entries if e.computed)
-        past = past[: p.keeps]
-        low = len(past) < p.needs
+        # A run that goes on from another one may find estimates it would not have stored itself.
+        mixed = self.stores_estimates or self.keep_all
+        past = looked_at(p, entries) if mixed else entries[: p.keeps]
+        held = sum(e.computed for e in past) if p.looks_at == "both" else len(past)
         if run.is_half:
             past = tuple(Entry(e.step, e.output[: len(x)], e.computed) for e in past)
         if type(p).stand_in is Predictor.stand_in:
             out = p.estimate([(e.step, e.output) for e in past], s)
         else:
             memo = self.state.memos.get((block, r, p), (s, None))[1]
-            memo = _rows(memo, len(x)) if run.is_half else memo
+            memo = first_rows(memo, len(x)) if run.is_half else memo
             cell = self._cell(run, x, block, r, n, past, memo)
             out = p.stand_in(cell)
-            if p.refreshes and not run.is_half and entries:
-                newest = Entry(past[0].step, p.refreshed(cell, out), True)
-                entries = tuple(newest if e.step == newest.step else e for e in entries)
         if memo_table := self.memo_use.get(n):
             noted = self.state.memos.get((block, r, p))
             if noted is not None and not self.keep_all and memo_table[noted[0]][block][r] <= s:
                 del self.state.memos[block, r, p]
-        if not run.is_half:
-            self._store(at, Entry(s, out, False) if self.stores_estimates else None, entries, s)
-        return out, low
+        if p.refreshes and not run.is_half:
+            anew = Entry(past[0].step, out, True)
+            entries = tuple(anew if e.step == anew.step else e for e in entries)
+        stored = self.stores_estimates and not run.is_half
+        self.store(at, Entry(s, out, False) if stored else None, entries, s)
+        return out, held < p.needs
 
-    def _store(
+    def store(
         self, at: tuple[int, int], new: Entry | None, entries: tuple[Entry, ...], s: int
     ) -> None:
         """Replace what the cell holds by what steps after this one may read."""
@@ -278,7 +238,7 @@ class Executor:
         if self.keep_all:
             entries = entries if new is None else (new, *entries)
             depth = self.depth
-            if self.stores_estimates and len(entries) > depth:
+            if len(entries) > depth:
                 # The newest of either kind, because predictors differ in which they read.
                 recent = entries[:depth]
                 older = [e for e in entries[depth:] if e.computed]
@@ -306,6 +266,7 @@ class Executor:
         past: tuple[Entry, ...] = (),
         memo: Any = None,
     ) -> Cell:
+        shared = self.state.shared.setdefault(self.legend[n - 1], {})
         return Cell(
             family=self.family,
             given=run.given,
@@ -316,8 +277,8 @@ class Executor:
             past=past,
             memo=memo,
             fitted=self.fitted.get(self.legend[n - 1]),
-            shared=self.state.shared.setdefault(self.legend[n - 1], {}),
-            seed=self.seed,
+            shared=dict(shared) if run.is_half else shared,
+            seeds=self._seeds(run, x),
         )
 
 
@@ -338,16 +299,26 @@ class RunningStep:
         self.watch, self.stopped = watch, stopped
         self.given, self.is_half, self.low = executor.given, False, False
         self.action_fitted: Any = None
+        self.gate: Gate | None = None
+        self.extra_macs = 0
         blocks, branches = executor.family.blocks, len(executor.family.branches)
         self.blocks, self.branches = blocks, branches
         self.done = np.full((blocks, branches), COVERED, np.uint8)
         self.ran = [False] * blocks
         self.at: dict[int, Tensor] = {}  # hidden state before block i, where something wants it
-        self.cuts = {0, blocks, *(e for key in executor.remembered if len(key) == 2 for e in key)}
+        self.cuts = {0, blocks}
+        for key in executor.remembered:
+            if isinstance(key, Delta | Probed):
+                self.cuts |= {key.stop, key.start if isinstance(key, Delta) else 0}
 
     @property
     def passes(self) -> int:
         return self.executor.passes
+
+    @property
+    def timeline(self) -> Timeline:
+        assert self.executor.timeline is not None  # the loop gives one with any action
+        return self.executor.timeline
 
     @property
     def fitted(self) -> Any:
@@ -372,7 +343,9 @@ class RunningStep:
                 if self.stopped is not None and self.stopped():
                     raise Stopped("the run was stopped between two branches.")
                 action, entries = self.row[block][r], cache.get((block, r), ())
-                if action == 0:
+                if action and entries and self.gate is not None:
+                    out, self.done[block, r] = gated(self, self.gate, x, block, r, entries)
+                elif action == 0:
                     out = executor.compute(self, x, block, r, entries)
                     if self.watch is not None:
                         self.watch(s, block, r, x, out)

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor
 
 from caching.actions.base import StepAction
-from caching.engine.executor import COVERED, Executor, Stopped
+from caching.engine.executor import Executor, Stopped
 from caching.engine.plan import ran_cells, refreshed_at
 from caching.engine.request import Request
 from caching.engine.samplers import make_sampler
 from caching.errors import StochasticSamplerWarning
+from caching.marks import COVERED
 from caching.models.family import Conditioning
 from caching.models.model import Model
 from caching.predictors.base import Fitter, Predictor
@@ -79,7 +80,7 @@ class Fits:
             parts = item.parts(table, number)
             if not parts:
                 continue
-            where = (self._setting(model, request, item), item)
+            where: Hashable = (self._setting(model, request, item), item)
             found[item] = had = self._recall(model, where, parts)
             if lacking := [part for part in parts if part not in had]:
                 missing.append((item, where, item.fitter(model.family, lacking), lacking))
@@ -119,9 +120,8 @@ class Fits:
         with self._lock:
             kept = self._kept.setdefault(model.family, OrderedDict())
             kept.update({(where, part): value for part, value in solved.items()})
-            held = sum(_nbytes(v) for other in self._kept.values() for v in other.values())
-            # Of this model alone: it is the one in use, and others keep what they are within.
-            while held > self.budget_mib * 2**20 and kept:
+            held = sum(map(_nbytes, kept.values()))
+            while held > self.budget_mib * 2**20:
                 held -= _nbytes(kept.popitem(last=False)[1])
 
 

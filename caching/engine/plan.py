@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caching.actions.base import Key
+from caching.actions.base import Delta, Key
 from caching.schedule import Schedule
 
 NEVER = -1
@@ -22,18 +23,16 @@ class Plan:
         last_use: int32 (S, L, R), the last step that reads what the cell stored at step s, or -1
             where nothing needs storing.
         memo_use: by legend number, likewise for the memos of predictors that `computes`.
-        watched: by legend number, bool (S, L) blocks whose computed cells the predictor watches.
+        watched: by legend number, bool (S, L, R) computed cells that the predictor watches.
+        ends: by legend number, the last step that uses the predictor.
         remembered: by key, int32 (S,), likewise for what whole-step actions recall.
-        alias: bool (S, L, R), the stored output is one that was stored before, not a new one.
-        fresh: bool (S, L, R), computed on the whole batch.
     """
 
     last_use: NDArray[np.int32]
     memo_use: dict[int, NDArray[np.int32]]
     watched: dict[int, NDArray[np.bool_]]
+    ends: dict[int, int]
     remembered: dict[Key, NDArray[np.int32]]
-    alias: NDArray[np.bool_]
-    fresh: NDArray[np.bool_]
 
 
 class _Ring:
@@ -61,8 +60,12 @@ def ran_cells(schedule: Schedule) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]
     return ran, whole
 
 
-def make_plan(schedule: Schedule) -> Plan:
-    """The plan of a schedule; array work over cells, a Python loop over steps only."""
+def make_plan(schedule: Schedule, *, decided: bool = False) -> Plan:
+    """The plan of a schedule; array work over cells, a Python loop over steps only.
+
+    With `decided` a policy chooses the cells while the run goes on, so that every predictor of the
+    legend may stand in anywhere; how long outputs are kept is then not in the plan.
+    """
     steps, legend = schedule.steps, schedule.legend
     flat = schedule.actions.reshape(steps, -1)  # (S, L R)
     ran, whole = (a.reshape(steps, -1) for a in ran_cells(schedule))
@@ -73,8 +76,6 @@ def make_plan(schedule: Schedule) -> Plan:
     memo_use = {
         n: np.full((steps, cells), NEVER, np.int32) for n, p in enumerate(legend, 1) if p.computes
     }
-    # An alias shares its tensor with the entry it was made from, which is then held as long.
-    alias = np.zeros((steps, cells), bool)
     fresh = (flat == 0) & whole
     used = [n for n in range(1, len(legend) + 1) if (flat[ran] == n).any()]
     for s in range(steps):
@@ -84,37 +85,44 @@ def make_plan(schedule: Schedule) -> Plan:
                 continue
             p = legend[n - 1]
             if p.stores_output():
-                ring = stored if p.looks_at == "stored" else computed
-                ring.mark(last_use, where, p.keeps, s)
+                if p.looks_at != "stored":
+                    computed.mark(last_use, where, p.keeps, s)
+                if p.looks_at != "computed":
+                    stored.mark(last_use, where, p.keeps, s)
             if n in memo_use:
                 computed.mark(memo_use[n], where, 1, s)
-            if p.kind == "reuse":
-                alias[s] |= where
         computed.push(s, fresh[s])
         stored.push(s, whole[s])
     shape = schedule.actions.shape
-    blocks_of = {
-        n: np.any(((flat == n) & ran).reshape(shape), axis=2) for n in used if legend[n - 1].watches
-    }
+    uses = {n: ((flat == n) & ran).reshape(shape) | decided for n in range(1, len(legend) + 1)}
     return Plan(
         last_use=last_use.reshape(shape),
         memo_use={n: m.reshape(shape) for n, m in memo_use.items() if n in used},
-        watched={n: _until_last(b) for n, b in blocks_of.items()},
+        watched={
+            n: _watched(use, fresh.reshape(shape) | decided)
+            for n, use in uses.items()
+            if use.any() and legend[n - 1].watches
+        },
+        ends={n: int(np.flatnonzero(u.any(axis=(1, 2)))[-1]) for n, u in uses.items() if u.any()},
         remembered=_remembered(schedule),
-        alias=alias.reshape(shape),
-        fresh=fresh.reshape(shape),
     )
 
 
-def _until_last(used: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Bool (S, L): steps at or before which the block is still going to be used."""
-    later: NDArray[np.bool_] = np.cumsum(used[::-1], axis=0)[::-1] > 0
-    return later
+def _watched(uses: NDArray[np.bool_], fresh: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Bool (S, L, R): fresh cells whose block is used before or where they are computed anew."""
+    watched = np.zeros_like(fresh)
+    wanted = np.zeros(fresh.shape[1:], bool)
+    for s in reversed(range(len(fresh))):
+        used = uses[s].any(axis=1, keepdims=True)  # (L, 1)
+        wanted |= used
+        watched[s] = wanted & fresh[s]
+        wanted = np.where(fresh[s], used, wanted)
+    return watched
 
 
 def spans(key: Key, blocks: int) -> range:
     """The blocks that must all have run for `key` to be taken anew."""
-    return range(key[0], key[1]) if len(key) == 2 else range(blocks)
+    return range(key.start, key.stop) if isinstance(key, Delta) else range(blocks)
 
 
 def refreshed_at(schedule: Schedule, key: Key) -> NDArray[np.bool_]:
@@ -145,6 +153,7 @@ def peak_bytes(
     cell_bytes: int,
     memo_bytes: Mapping[int, Sequence[int]] | None = None,
     key_bytes: Mapping[Key, int] | None = None,
+    note_bytes: Mapping[int, NDArray[np.int64]] | None = None,
 ) -> int:
     """The most bytes that a run of the schedule holds for later steps at any moment.
 
@@ -155,32 +164,77 @@ def peak_bytes(
         cell_bytes: of one output.
         memo_bytes: by legend number, of one memo of each branch (R,).
         key_bytes: of one remembered value.
+        note_bytes: by legend number, of the notes of each cell after its turn (S, L, R).
     """
-    last, steps = plan.last_use.copy(), schedule.steps
-    flat, alias = last.reshape(steps, -1), plan.alias.reshape(steps, -1)
-    # A stored alias makes its source live as long as itself.
-    for s in range(steps - 1, 0, -1):
-        a = np.flatnonzero(alias[s] & (flat[s] > s))
-        if len(a):
-            sources = _sources(plan, s, a)
-            flat[sources, a] = np.maximum(flat[sources, a], flat[s, a])
-            flat[s, a] = NEVER
     branches = len(schedule.branches)
-    total = _running(last, [cell_bytes] * branches)
+    total = _running(
+        _until(schedule, plan).reshape(schedule.actions.shape), [cell_bytes] * branches
+    )
     for number, memo in plan.memo_use.items():
         total += _running(memo, (memo_bytes or {})[number])
     for key, table in plan.remembered.items():
         for s, until in enumerate(table):
             if until > s:
                 total[s : until + 1] += (key_bytes or {})[key]
+    for number, notes in (note_bytes or {}).items():
+        until = plan.ends[number] + 1
+        change = np.diff(notes[:until], axis=0, prepend=0)
+        total[:until] += change.cumsum().reshape(change.shape)
     return int(total.max())
 
 
-def _sources(plan: Plan, s: int, cells: NDArray[np.intp]) -> NDArray[np.intp]:
-    """For reused cells at step s, the step whose computed output they hand on."""
-    fresh = plan.fresh.reshape(len(plan.fresh), -1)[:s, cells]
-    found: NDArray[np.intp] = s - 1 - np.argmax(fresh[::-1], axis=0)
-    return found
+def _until(schedule: Schedule, plan: Plan) -> NDArray[np.int32]:
+    """Int32 (S, L R): up to which step something holds the tensor that the cell made at step s.
+
+    -1 where it is not stored. Later than its last use where reuse has handed it on, and earlier
+    where a refresh put a new one into its entry.
+    """
+    steps, legend = schedule.steps, schedule.legend
+    flat, last_use = schedule.actions.reshape(steps, -1), plan.last_use.reshape(steps, -1)
+    whole = ran_cells(schedule)[1].reshape(steps, -1)
+    fresh, cells = (flat == 0) & whole, flat.shape[1]
+    columns = np.arange(cells)
+    refreshing = [n for n, p in enumerate(legend, 1) if p.refreshes]
+    renewed = whole & np.isin(flat, refreshing)
+    # The next step that refreshes what is newest now, or the end of time.
+    renewal = np.full((steps, cells), steps, np.int32)
+    for s in reversed(range(steps - 1)):
+        later = np.where(renewed[s + 1], s + 1, renewal[s + 1])
+        renewal[s] = np.where(fresh[s + 1], steps, later)
+    until = np.full((steps, cells), NEVER, np.int32)
+    maker = np.zeros((steps, cells), np.int64)  # the step that made what entry e holds now
+    anchor, newest = np.zeros(cells, np.int64), np.zeros(cells, np.int64)
+    counts = {"computed": np.zeros(cells, np.int64), "stored": np.zeros(cells, np.int64)}
+
+    def hold(step: NDArray[np.int64] | int, where: NDArray[np.bool_], last: Any) -> None:
+        made = step[where] if isinstance(step, np.ndarray) else step
+        until[made, columns[where]] = np.maximum(until[made, columns[where]], last[where])
+
+    for s in range(steps):
+        maker[s] = s
+        hold(s, fresh[s], np.minimum(last_use[s], renewal[s]))
+        for n in np.unique(flat[s][whole[s] & (flat[s] > 0)]).tolist():
+            p, where = legend[n - 1], whole[s] & (flat[s] == n)
+            if p.refreshes:
+                entry = last_use[anchor, columns]
+                maker[anchor[where], columns[where]] = s
+                hold(s, where, np.where(entry > s, np.minimum(entry, renewal[s]), NEVER))
+            kind = "stored" if p.looks_at == "stored" else "computed"
+            held = np.minimum(counts[kind], p.keeps)
+            onto = np.zeros(cells, bool)
+            for r, branch in enumerate(schedule.branches):
+                here = where & (columns % len(schedule.branches) == r)
+                counts_here = np.unique(held[here]).tolist()
+                onto |= here & np.isin(held, [k for k in counts_here if p.hands_on(branch, k)])
+            source = maker[newest if kind == "stored" else anchor, columns]
+            stays = last_use[s] > s
+            maker[s, onto] = source[onto]
+            hold(source, onto & stays, last_use[s])
+            hold(s, where & ~onto & stays, last_use[s])
+        anchor[fresh[s]], newest[whole[s]] = s, s
+        counts["computed"] += fresh[s]
+        counts["stored"] += whole[s]
+    return until
 
 
 def _running(last_use: NDArray[np.int32], size: Sequence[int]) -> NDArray[np.int64]:

@@ -7,8 +7,9 @@ import numpy as np
 from torch import Tensor
 
 from caching.dynamic.base import Choice, Policy
-from caching.engine.executor import COVERED, LOWERED
 from caching.engine.request import Request, context_of
+from caching.errors import ScheduleError
+from caching.marks import COVERED, LOWERED, PARTLY
 from caching.measure.cost import Cost
 from caching.measure.trace import Trace
 from caching.schedule import Schedule
@@ -36,7 +37,8 @@ class Run:
 
     `executed` holds, for every cell, 0 where it was computed, k where predictor k of the schedule's
     legend stood in, k | LOWERED where it did so at a lower order than asked for want of history,
-    and COVERED where a whole-step action left the cell out. `executed_actions` holds, for every
+    COVERED where a whole-step action left the cell out, and PARTLY where a gate computed it for
+    some samples of the batch only. `executed_actions` holds, for every
     step, 0 where its blocks ran, and k (| LOWERED) where action k of the step legend did.
     """
 
@@ -63,8 +65,27 @@ class Run:
 
     @property
     def baked(self) -> Schedule:
-        """What ran as a painted schedule: running it again gives the same latents."""
-        cells = np.where(self.executed == COVERED, 0, self.executed & ~np.uint8(LOWERED))
+        """What ran as a painted schedule: running it again gives the same latents.
+
+        Raises:
+            ScheduleError: some cell was computed for some samples only, which no paint says.
+        """
+        if len(partly := np.argwhere(self.executed == PARTLY)):
+            step, block, branch = map(int, partly[0])
+            raise ScheduleError(
+                f"block {block}, {self.schedule.branches[branch]}, step {step}: computed for some "
+                f"samples of the batch and not for others, as in {len(partly)} cells: a schedule "
+                "is one for all samples; run one picture at a time, without guidance"
+            )
+        return self.painted
+
+    @property
+    def painted(self) -> Schedule:
+        """What ran as a schedule, for its cost: cells that were computed partly count as not."""
+        partly = self.executed == PARTLY
+        # A gate has one predictor to fall back on.
+        cells = np.where(partly, 1, self.executed & ~np.uint8(LOWERED))
+        cells = np.where(self.executed == COVERED, 0, cells)
         steps = self.executed_actions & ~np.uint8(LOWERED)
         return dataclasses.replace(
             self.schedule,

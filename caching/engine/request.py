@@ -145,6 +145,15 @@ def prepare(
     if schedule is None:
         schedule = Schedule.full(steps, model.blocks, branches=model.branches)
     schedule.check_fits(steps=steps, blocks=model.blocks, branches=model.branches)
+    half = [
+        a for n, a in enumerate(schedule.step_legend, 1) if a.half and n in schedule.step_actions
+    ]
+    if half and guidance <= 1:
+        raise RequestError(
+            f"guidance {guidance:g} was given with a schedule that uses {half[0].name}, which runs "
+            "the conditional half of guidance alone: expected guidance above 1; raise it, or paint "
+            "these steps with something else."
+        )
     seeds = latents_hash = None
     if latents is None:
         seeds = _seeds(seed, len(labels))

@@ -12,8 +12,6 @@ from torch import Tensor
 
 from caching.dynamic.base import Choice, Decider, Facts, Policy
 from caching.engine.executor import (
-    COVERED,
-    LOWERED,
     Executor,
     RunningStep,
     StepResult,
@@ -23,7 +21,7 @@ from caching.engine.fits import Fits, guided
 from caching.engine.plan import Plan, make_plan
 from caching.engine.record import Run, StepEvent
 from caching.engine.request import MAX_STEPS, Request, context_of, noise_of, prepare, whole
-from caching.engine.samplers import Sampler, make_sampler
+from caching.engine.samplers import Sampler, make_sampler, timeline_of
 from caching.engine.states import Snapshot, States
 from caching.engine.view import EngineView
 from caching.errors import RequestError, ScheduleError
@@ -33,8 +31,6 @@ from caching.models.model import Model
 from caching.schedule import Schedule
 
 __all__ = [
-    "COVERED",
-    "LOWERED",
     "Request",
     "Run",
     "StepEvent",
@@ -163,6 +159,7 @@ class _Record:
     ms: float
     clean: Tensor
     choice: Choice | None = None
+    extra_macs: int = 0
 
 
 def _steps(
@@ -177,7 +174,8 @@ def _steps(
     model, schedule, request, states = job.model, job.schedule, job.request, job.states
     family, device, dtype, steps = model.family, model.device, model.dtype, request.steps
     try:
-        fitted = job.fits.of(model, schedule, request, stopped=stopped)
+        decided = job.policy is not None
+        fitted = job.fits.of(model, schedule, request, decided=decided, stopped=stopped)
     except Stopped:
         return
     labels = torch.tensor(request.labels, device=device)
@@ -186,7 +184,7 @@ def _steps(
     x = start.to(device=device, dtype=torch.float32) * solver.first_scale
     with torch.no_grad():
         given = family.condition(torch.tensor(solver.timesteps, device=device), labels)
-    plan = make_plan(schedule)
+    plan = make_plan(schedule, decided=job.policy is not None)
     executor = Executor(
         family,
         schedule,
@@ -194,11 +192,16 @@ def _steps(
         passes=request.passes,
         fitted=fitted,
         plan=plan,
+        timeline=timeline_of(model.noise, solver.timesteps) if schedule.step_legend else None,
         keep_all=job.policy is not None or states is not None,
-        seed=request.seeds[0] if request.seeds else 0,
+        seeds=request.seeds or (),
     )
-    facts = Facts(steps, solver.timesteps, model.blocks, model.branches, request.passes)
+    facts = Facts(
+        steps, solver.timesteps, model.blocks, model.branches, request.passes, family.width
+    )
     decider = job.policy.begin(facts) if job.policy is not None else None
+    if job.policy is not None and not job.policy.legend:
+        executor.depth = 0  # no cell is going to be estimated, so no output is kept
     recorder = None
     if lags:
         recorder = Recorder(
@@ -213,6 +216,8 @@ def _steps(
             solver = found.solver.copy()
             records = list(states.records[:first])
     for s, record in enumerate(records):
+        if stopped is not None and stopped():
+            return
         yield _event(job, solver, s, record, preview_every, resumed=True)
     peak_bytes = 0
     for s in range(first, steps):
@@ -232,12 +237,14 @@ def _steps(
                 result = executor.finish(running, int(schedule.step_actions[s]))
             else:
                 result, choice = _decided(executor, running, schedule, decider)
-                peak_bytes = max(peak_bytes, executor.cache_bytes())
+                peak_bytes = max(peak_bytes, executor.cache_bytes(vars(decider)))
         except Stopped:
             return
         x, clean = solver.step(guided(result.output.float(), request, x.shape[1]), x, s)
         ms = (now(device) - began) * 1e3
-        record = _Record(result.executed, result.action, ms, clean[0].cpu(), choice)
+        record = _Record(
+            result.executed, result.action, ms, clean[0].cpu(), choice, result.extra_macs
+        )
         records.append(record)
         if states is not None and decider is None:
             states.records.append(record)
@@ -261,9 +268,11 @@ def _steps(
         resumed_from=first,
     )
     if job.policy is not None:
-        # What it cost follows from what it decided; what it held was measured on the way.
-        cost = cost_of(model, run.baked, images=len(request.labels), passes=request.passes)
-        cost = dataclasses.replace(cost, cache_mib=peak_bytes / 2**20)
+        # What it cost follows from what it decided, and what it computed to decide; what it held
+        # was measured on the way.
+        cost = cost_of(model, run.painted, images=len(request.labels), passes=request.passes)
+        macs = cost.macs + sum(r.extra_macs for r in records)
+        cost = dataclasses.replace(cost, macs=macs, cache_mib=peak_bytes / 2**20)
         run = dataclasses.replace(run, cost=cost)
     yield run
 
@@ -279,12 +288,14 @@ def _decided(
 ) -> tuple[StepResult, Choice]:
     """One step as a policy decides it."""
     view = EngineView(running)
+    running.cuts |= set(decider.boundaries)
+    running.gate = decider.keep if decider.gates else None
     if decider.probe:
         running.through(running.embed(), 0, decider.probe)
     choice = decider.decide(view)
     result = executor.finish(running, _choose(running, schedule, choice))
-    decider.after(view, choice, result.output)
-    return result, choice
+    choice = decider.after(view, choice, result.output) or choice
+    return dataclasses.replace(result, extra_macs=running.extra_macs), choice
 
 
 def _choose(run: RunningStep, schedule: Schedule, choice: Choice) -> int:

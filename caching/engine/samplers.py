@@ -19,6 +19,7 @@ from diffusers import (
 )
 from torch import Tensor
 
+from caching.actions.base import Timeline
 from caching.errors import RequestError, StochasticSamplerWarning
 
 MAX_STEPS = 1000
@@ -53,6 +54,14 @@ def _alphas(noise: Mapping[str, Any]) -> np.ndarray:
     scheduler = DDIMScheduler.from_config(dict(noise))
     alphas: np.ndarray = scheduler.alphas_cumprod.double().numpy()
     return alphas
+
+
+def timeline_of(noise: Mapping[str, Any], timesteps: tuple[float, ...]) -> Timeline:
+    """What the steps of a run at these timesteps mean, for the actions that ask."""
+    table = _alphas(noise)
+    alphas = np.interp(timesteps, np.arange(len(table)), table)
+    predicts = noise.get("prediction_type", "epsilon")
+    return Timeline(tuple(timesteps), tuple(float(a) for a in alphas), predicts)
 
 
 def clean_and_noise(kind: str, output: Tensor, x: Tensor, alpha: float) -> tuple[Tensor, Tensor]:

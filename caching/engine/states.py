@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
-from caching.engine.executor import LOWERED, State
 from caching.engine.plan import NEVER, Plan
 from caching.engine.request import Request
+from caching.engine.state import State, ends_steps
+from caching.marks import renumbering
 from caching.schedule import Schedule
 
 SHARE_OF_FREE = 0.25
@@ -133,18 +132,9 @@ class States:
 
 def _renumbered(record: Any, old: Schedule, new: Schedule) -> Any:
     """A step's record with the numbers of another legend for the same things."""
-    cells, steps = _table(old.legend, new.legend), _table(old.step_legend, new.step_legend)
+    cells = renumbering(old.legend, new.legend)
+    steps = renumbering(old.step_legend, new.step_legend)
     return replace(record, executed=cells[record.executed], action=int(steps[record.action]))
-
-
-def _table(old: Sequence[Any], new: Sequence[Any]) -> NDArray[np.uint8]:
-    """Marks of an executed grid under one legend -> the marks that say the same under another."""
-    table = np.arange(256, dtype=np.uint8)
-    for number, item in enumerate(old, 1):
-        if item in new:
-            table[number] = new.index(item) + 1
-            table[number | LOWERED] = table[number] | LOWERED
-    return table
 
 
 def _tensors(snapshot: Snapshot) -> dict[int, Tensor]:
@@ -158,6 +148,8 @@ def rows_of(schedule: Schedule, plan: Plan) -> list[Any]:
     legend = [None, *schedule.legend]
     step_legend = [None, *schedule.step_legend]
     rows = []
+    used = [(schedule.legend[n - 1], end) for n, end in plan.ends.items()]
+    enders = [(p, end) for p, end in used if ends_steps(p)]
     for s in range(schedule.steps):
         cells = tuple(legend[a] for a in schedule.actions[s].reshape(-1).tolist())
         # A computed cell that leaves a memo is computed another way, and not to the last bit.
@@ -167,7 +159,9 @@ def rows_of(schedule: Schedule, plan: Plan) -> list[Any]:
             if (table[s] > s).any()
         )
         watched = tuple((legend[n], table[s].tobytes()) for n, table in plan.watched.items())
-        rows.append((cells, step_legend[int(schedule.step_actions[s])], memos, watched))
+        ended = tuple(p for p, end in enders if s <= end)
+        own = step_legend[int(schedule.step_actions[s])]
+        rows.append((cells, own, memos, watched, ended))
     return rows
 
 

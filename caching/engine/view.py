@@ -30,5 +30,6 @@ class EngineView:
         run = self._run
         family, given, s = run.executor.family, run.given, run.s
         for r in range(run.branches):
+            run.extra_macs += len(x) * family.branch_macs(block, r)
             x = family.add(x, family.branch(x, given, s, block, r), given, s, block, r)
         return x

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from caching.actions.base import Key, Pair
-from caching.engine.plan import make_plan, peak_bytes
+from caching.actions.base import Key, Pair, Probed
+from caching.engine.plan import make_plan, peak_bytes, ran_cells
 from caching.models.model import Model
 from caching.schedule import Schedule
 
@@ -18,7 +18,8 @@ class Cost:
     `macs` counts multiply-accumulates of every product of the transformer, both guidance passes and
     all images; papers often print the same number as "FLOPs". Autoencoder and sampler are not in
     it.
-    Caching leaves `nfe` unchanged: a step whose cells are all reused still is an evaluation.
+    Caching leaves `nfe` unchanged: a step whose cells are all reused still is an evaluation; one
+    that does not call the transformer at all is none.
     """
 
     macs: int
@@ -45,7 +46,7 @@ def branch_macs(model: Model) -> np.ndarray:
 def step_macs(model: Model, schedule: Schedule) -> np.ndarray:
     """Multiply-accumulates of every step for one image and one of two passes, float64 (S,).
 
-    A step that runs the conditional half of the batch counts half.
+    A step that runs the conditional half of the batch counts half, but for its modulation.
     """
     family = model.family
     cells = np.where(schedule.computed, branch_macs(model), 0)
@@ -58,15 +59,50 @@ def step_macs(model: Model, schedule: Schedule) -> np.ndarray:
                 for block in range(family.blocks)
             ]
             cells = cells + np.where(where, np.array(own, np.int64), 0)
+    if any(predictor.computes or predictor.watches for predictor in schedule.legend):
+        cells = cells + _memo_macs(model, schedule)
     total = cells.sum(axis=(1, 2)) + float(family.fixed_macs())
     for number, action in enumerate(schedule.step_legend, 1):
         at = schedule.step_actions == number
-        if not action.embeds:
-            total[at] -= family.fixed_macs()
+        embedding, head = family.end_macs()
+        total[at] -= (not action.embeds) * embedding + (not action.heads) * head
         if action.half:
-            total[at] /= 2
+            # Modulation is made for both halves; it is known before it is known who needs it.
+            total[at] -= (total[at] - (family.fixed_macs() - embedding - head)) / 2
     macs: np.ndarray = total
     return macs
+
+
+def _memo_macs(model: Model, schedule: Schedule) -> np.ndarray:
+    """What memos and watching cost on top of the branches themselves, int64 (S, L, R)."""
+    family, own = model.family, branch_macs(model)
+    extra = np.zeros(schedule.actions.shape, np.int64)
+    taken = np.zeros(schedule.actions.shape, np.int64)
+    steps = np.arange(schedule.steps)[:, None, None]
+    plan = make_plan(schedule)
+    for number, watched in plan.watched.items():
+        seen = [
+            [
+                schedule.legend[number - 1].watch_macs(family, block, r)
+                for r in range(len(family.branches))
+            ]
+            for block in range(family.blocks)
+        ]
+        extra += np.where(watched, np.array(seen, np.int64), 0)
+    for number, last_use in plan.memo_use.items():
+        memo = [
+            [
+                schedule.legend[number - 1].memo_macs(family, block, r)
+                for r in range(len(family.branches))
+            ]
+            for block in range(family.blocks)
+        ]
+        noted = last_use > steps
+        extra += np.where(noted, np.array(memo, np.int64), 0)
+        taken += noted
+    # Every predictor that notes something computes the branch its own way.
+    again: np.ndarray = extra + np.maximum(taken - 1, 0) * own
+    return again
 
 
 def cache_bytes(model: Model, schedule: Schedule, rows: int) -> int:
@@ -84,13 +120,25 @@ def cache_bytes(model: Model, schedule: Schedule, rows: int) -> int:
         for n in plan.memo_use
     }
     keys = {key: _key_bytes(model, key, rows, number_bytes) for key in plan.remembered}
-    return peak_bytes(schedule, plan, cell_bytes=cell, memo_bytes=memos, key_bytes=keys)
+    _, whole = ran_cells(schedule)
+    nothing = np.zeros_like(whole)
+    notes = {}
+    for n in plan.ends:
+        cells, computed = whole & (schedule.actions == n), whole & (schedule.actions == 0)
+        watched = plan.watched.get(n, nothing)
+        held = schedule.legend[n - 1].note_bytes(family, cells, computed, watched)
+        if held is not None:
+            notes[n] = held * rows
+    return peak_bytes(
+        schedule, plan, cell_bytes=cell, memo_bytes=memos, key_bytes=keys, note_bytes=notes
+    )
 
 
 def _key_bytes(model: Model, key: Key, rows: int, number_bytes: int) -> int:
     family = model.family
     if not isinstance(key, Pair):
-        return rows * family.tokens * family.width * number_bytes
+        tensors = 2 if isinstance(key, Probed) else 1
+        return tensors * rows * family.tokens * family.width * number_bytes
     channels, height, width = family.latent_shape
     outputs = channels * (2 if family.learned_sigma else 1)
     return rows * (channels + outputs) * height * width * number_bytes
@@ -100,12 +148,15 @@ def cost_of(model: Model, schedule: Schedule, *, images: int = 1, passes: int = 
     """Cost of running `schedule` for `images` pictures with `passes` guidance passes."""
     family, steps, rows = model.family, schedule.steps, images * passes
     full = steps * (family.fixed_macs() + int(branch_macs(model).sum()))
-    half = [n for n, action in enumerate(schedule.step_legend, 1) if action.half]
-    halves = int(np.isin(schedule.step_actions, half).sum())
+    actions = list(enumerate(schedule.step_legend, 1))
+    halves = np.isin(schedule.step_actions, [n for n, a in actions if a.half]).sum()
+    none = np.isin(
+        schedule.step_actions, [n for n, a in actions if not (a.embeds or a.heads)]
+    ).sum()
     return Cost(
         macs=round(rows * float(step_macs(model, schedule).sum())),
         macs_full=rows * full,
-        nfe=steps * passes - halves * (passes // 2),
+        nfe=(steps - int(none)) * passes - int(halves) * (passes // 2),
         cache_mib=cache_bytes(model, schedule, rows) / 2**20,
     )
 

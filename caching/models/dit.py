@@ -5,6 +5,7 @@ modulation of all steps is one product per block up front, q, k and v are one pr
 that is not computed needs neither norm nor modulation, only its gate.
 """
 
+import math
 from collections.abc import Mapping
 from typing import TypeAlias
 
@@ -14,7 +15,7 @@ from diffusers import DiTTransformer2DModel
 from torch import Tensor
 
 from caching.errors import ModelError
-from caching.models.dit_parts import activated, part_of, picked
+from caching.models.dit_parts import Part, activated, dense, dense_up, fuses, part_of, picked
 from caching.models.family import Linear
 
 SHIFT_ATTN, SCALE_ATTN, GATE_ATTN, SHIFT_MLP, SCALE_MLP, GATE_MLP = range(6)
@@ -34,77 +35,77 @@ class _Given:
         aligned = torch.equal(self.labels, labels)
         self.rows = None if aligned else inverse
         self.start = self.stop = 0
-        self.blocks: list[Tensor] = []
-        self.final: Tensor = timesteps
+        self.made = timesteps  # (S, 6 L + 2, U, 1, D) once it is
+        self.step = -1
+        self.now: tuple[Tensor, ...] = ()  # of one step: 6 of each block, 2 of the last layer
 
     def _make(self, s: int) -> None:
         f = self.family
         size = torch.finfo(f.dtype).bits // 8 * 6 * f.width * f.blocks * len(self.labels)
-        window = max(1, MODULATION_MIB * 2**20 // size)
-        # Windows start at fixed steps: how many rows a product has decides its last bits, and a run
-        # that goes on from step s must find those of a run from step 0.
-        self.start = s - s % window
+        window = max(1, int(MODULATION_MIB * 2**20 / size))
+        # Aligned, so that a step's modulation is the same to the bit wherever a run enters.
+        self.start = s // window * window
         self.stop = min(len(self.timesteps), self.start + window)
         times = self.timesteps[self.start : self.stop]
-        n, u = len(times), len(self.labels)
-        t = times.repeat_interleave(u)  # (S U,)
-        y = self.labels.repeat(n)
-        made, first = [], None
-        for b in f.parts:
-            c = b.embedder(t, y, hidden_dtype=f.dtype)  # (S U, D)
-            first = c if first is None else first
-            m = b.modulation(F.silu(c)).view(n, u, 6, 1, f.width).permute(0, 2, 1, 3, 4)
-            m = m.contiguous()  # (S, 6, U, 1, D)
-            m[:, SCALE_ATTN] += 1
-            m[:, SCALE_MLP] += 1
-            made.append(m)
-        assert first is not None
-        self.blocks = made
-        final = f.module.proj_out_1(F.silu(first)).view(n, u, 2, 1, f.width)
-        self.final = final.permute(0, 2, 1, 3, 4).contiguous()  # (S, 2, U, 1, D)
+        n, u, d = len(times), len(self.labels), f.width
+        sines = f.parts[0].embedder.time_proj(times).to(f.dtype)  # alike in every block
+        made = sines.new_empty(n, 6 * f.blocks + 2, u, 1, d)
+        for i, b in enumerate(f.parts):
+            e = b.embedder
+            c = e.timestep_embedder(sines)[:, None] + e.class_embedder(self.labels)  # (S, U, D)
+            c = F.silu(c)
+            if not i:
+                final = f.linear(c, f.module.proj_out_1.weight, f.module.proj_out_1.bias)
+                made[:, -2:] = final.view(n, u, 2, 1, d).transpose(1, 2)
+            m = f.linear(c, b.modulation.weight, b.modulation.bias).view(n, u, 6, 1, d)
+            made[:, 6 * i : 6 * i + 6] = m.transpose(1, 2)
+        made[:, SCALE_ATTN::3] += 1  # both scales of a block, and the last layer's
+        self.made, self.step = made, -1
 
-    def _at(self, s: int) -> int:
-        if not self.start <= s < self.stop:
-            self._make(s)
-        return s - self.start
-
-    def get(self, s: int, block: int, which: int) -> Tensor:
-        """Modulation `which` of `block` at step `s`, (N, 1, D)."""
-        i = self._at(s)
-        m = self.blocks[block][i, which]
-        return m if self.rows is None else m[self.rows]
-
-    def last(self, s: int) -> tuple[Tensor, Tensor]:
-        """Shift and scale of the final layer at step `s`, each (N, 1, D)."""
-        i = self._at(s)
-        shift, scale = self.final[i].unbind(0)
-        return (shift, scale) if self.rows is None else (shift[self.rows], scale[self.rows])
-
-
-class _Half:
-    """The first half of the rows of a conditioning, looking at the same modulation."""
-
-    def __init__(self, whole: "_Given | _Half", size: int) -> None:
-        self.whole, self.size = whole, size
+    def _at(self, s: int) -> tuple[Tensor, ...]:
+        if s != self.step:
+            if not self.start <= s < self.stop:
+                self._make(s)
+            m = self.made[s - self.start]  # (6 L + 2, U, 1, D)
+            self.now = (m if self.rows is None else m[:, self.rows]).unbind(0)
+            self.step = s
+        return self.now
 
     def get(self, s: int, block: int, which: int) -> Tensor:
-        """As the whole's, (N / 2, 1, D)."""
-        return self.whole.get(s, block, which)[: self.size]
+        """Modulation `which` of `block` at step `s`, (N, 1, D); scales have their 1 added."""
+        return self._at(s)[6 * block + which]
 
     def last(self, s: int) -> tuple[Tensor, Tensor]:
-        """As the whole's, each (N / 2, 1, D)."""
+        """Shift and scale of the final layer at step `s`, each (N, 1, D), likewise."""
+        shift, scale = self._at(s)[-2:]
+        return shift, scale
+
+
+class _Some:
+    """Some of the rows of a conditioning, looking at the same modulation."""
+
+    def __init__(self, whole: "_Given | _Some", rows: slice | Tensor, size: int) -> None:
+        self.whole, self.rows, self.size = whole, rows, size
+
+    def get(self, s: int, block: int, which: int) -> Tensor:
+        """As the whole's, (n, 1, D)."""
+        return self.whole.get(s, block, which)[self.rows]
+
+    def last(self, s: int) -> tuple[Tensor, Tensor]:
+        """As the whole's, each (n, 1, D)."""
         shift, scale = self.whole.last(s)
-        return shift[: self.size], scale[: self.size]
+        return shift[self.rows], scale[self.rows]
 
 
-_Rows: TypeAlias = _Given | _Half
+_Rows: TypeAlias = _Given | _Some
 
 
 class DiT:
     """Adapter for `DiTTransformer2DModel`; see `caching.models.family.Family` for the methods.
 
-    The q, k and v weights of each block become views of one fused matrix, with equal values, so the
-    module can still be used, saved or trained and no weight is held twice.
+    The q, k and v weights of each block become views of one fused matrix, and on a CPU matrices are
+    stored by columns. Values stay equal, so the module can still be used, saved or trained, and no
+    weight is held twice.
     """
 
     branches = ("attn", "mlp")
@@ -130,6 +131,14 @@ class DiT:
         self.classes = int(c.num_embeds_ada_norm)
         self.eps_out = module.norm_out.eps
         self.parts = [part_of(i, b) for i, b in enumerate(module.transformer_blocks)]
+        # One gather each, where views and a permuted copy take several times as long.
+        p, n = self.patch, side // self.patch
+        cells = torch.arange(math.prod(self.latent_shape)).view(-1, n, p, n, p)
+        self.by_patch = cells.permute(1, 3, 0, 2, 4).flatten().to(self.device)  # (T C p p,)
+        cells = torch.arange(self.tokens * p * p * self.out_channels).view(n, n, p, p, -1)
+        self.by_channel = cells.permute(4, 0, 2, 1, 3).flatten().to(self.device)  # (C' h w,)
+        self.fused = fuses(self.parts[0].qkv_weight)
+        self.linear = dense if self.fused else F.linear
 
     @property
     def device(self) -> torch.device:
@@ -143,53 +152,66 @@ class DiT:
         return _Given(self, timesteps, labels)
 
     def embed(self, latents: Tensor) -> Tensor:
-        tokens: Tensor = self.module.pos_embed(latents)
-        return tokens.to(self.dtype).contiguous()
+        patches = self.module.pos_embed
+        x = latents.reshape(len(latents), -1).index_select(1, self.by_patch)
+        # The convolution as a product, since its patches do not overlap: a convolution's result
+        # would have each channel's tokens together, which every later step would be slower on.
+        weight = patches.proj.weight.flatten(1)
+        x = F.linear(x.view(len(x), self.tokens, -1), weight, patches.proj.bias)
+        tokens: Tensor = x + patches.pos_embed
+        return tokens.to(self.dtype)
 
-    def half(self, given: _Rows) -> _Half:
-        return _Half(given, given.size // 2)
+    def half(self, given: _Rows) -> _Some:
+        return _Some(given, slice(given.size // 2), given.size // 2)
+
+    def chosen(self, given: _Rows, rows: Tensor) -> _Some:
+        return _Some(given, rows, len(rows))
 
     def modulated(self, x: Tensor, given: _Rows, s: int, block: int, r: int) -> Tensor:
         b = self.parts[block]
         first = SHIFT_ATTN if r == ATTN else SHIFT_MLP
-        normed = (b.norm_attn if r == ATTN else b.norm_mlp)(x)
+        norm = b.norm_attn if r == ATTN else b.norm_mlp
+        normed = F.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
         shift, scale = given.get(s, block, first), given.get(s, block, first + 1)
         return torch.addcmul(shift, normed, scale)  # (N, T, D)
 
     def _heads(self, h: Tensor) -> Tensor:
         """(N, T, i D) -> (i, N, heads, T, d)."""
         n, t, _ = h.shape
-        return h.view(n, t, -1, self.heads, self.width // self.heads).permute(2, 0, 3, 1, 4)
+        return h.reshape(n, t, -1, self.heads, self.width // self.heads).permute(2, 0, 3, 1, 4)
+
+    def _mlp(self, h: Tensor, b: Part) -> Tensor:
+        h = dense_up(b.activation, h) if self.fused else b.activation(h)
+        return self.linear(h, b.down.weight, b.down.bias)
 
     def branch(self, x: Tensor, given: _Rows, s: int, block: int, r: int) -> Tensor:
         b = self.parts[block]
         h = self.modulated(x, given, s, block, r)
         if r == ATTN:
-            q, k, v = self._heads(F.linear(h, b.qkv_weight, b.qkv_bias))
+            q, k, v = self._heads(self.linear(h, b.qkv_weight, b.qkv_bias))
             a = F.scaled_dot_product_attention(q, k, v)
-            return F.linear(a.transpose(1, 2).reshape(h.shape), b.out.weight, b.out.bias)
-        return F.linear(b.activation(h), b.down.weight, b.down.bias)
+            return self.linear(a.transpose(1, 2).reshape(h.shape), b.out.weight, b.out.bias)
+        return self._mlp(h, b)
 
     def branch_rows(
         self, x: Tensor, given: _Rows, s: int, block: int, r: int, rows: Tensor
     ) -> Tensor:
         b = self.parts[block]
         if r == MLP:
-            h = self.modulated(picked(x, rows), given, s, block, r)  # (N, k, D)
-            return F.linear(b.activation(h), b.down.weight, b.down.bias)
+            return self._mlp(self.modulated(picked(x, rows), given, s, block, r), b)  # (N, k, D)
         h = self.modulated(x, given, s, block, r)
         chosen, d = picked(h, rows), self.width
         bias_q, bias_kv = (None, None) if b.qkv_bias is None else b.qkv_bias.split((d, 2 * d))
-        (q,) = self._heads(F.linear(chosen, b.qkv_weight[:d], bias_q))  # (N, heads, k, d)
-        k, v = self._heads(F.linear(h, b.qkv_weight[d:], bias_kv))
+        (q,) = self._heads(self.linear(chosen, b.qkv_weight[:d], bias_q))  # (N, heads, k, d)
+        k, v = self._heads(self.linear(h, b.qkv_weight[d:], bias_kv))
         a = F.scaled_dot_product_attention(q, k, v)
-        return F.linear(a.transpose(1, 2).reshape(chosen.shape), b.out.weight, b.out.bias)
+        return self.linear(a.transpose(1, 2).reshape(chosen.shape), b.out.weight, b.out.bias)
 
     def received(self, x: Tensor, given: _Rows, s: int, block: int) -> Tensor:
         b, d = self.parts[block], 2 * self.width
         h = self.modulated(x, given, s, block, ATTN)
         bias = None if b.qkv_bias is None else b.qkv_bias[:d]
-        q, k = self._heads(F.linear(h, b.qkv_weight[:d], bias)).float()
+        q, k = self._heads(self.linear(h, b.qkv_weight[:d], bias)).float()
         scores: Tensor = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # (N, heads, T, T)
         return scores.softmax(-1).mean(1).sum(1)
 
@@ -219,11 +241,10 @@ class DiT:
 
     def head(self, x: Tensor, given: _Rows, s: int) -> Tensor:
         shift, scale = given.last(s)
-        x = F.layer_norm(x, (self.width,), eps=self.eps_out) * (1 + scale) + shift
-        x = self.module.proj_out_2(x)  # (N, T, p p C')
-        n, side, p = len(x), self.latent_shape[1] // self.patch, self.patch
-        x = x.view(n, side, side, p, p, self.out_channels).permute(0, 5, 1, 3, 2, 4)
-        return x.reshape(n, self.out_channels, side * p, side * p)
+        x = torch.addcmul(shift, F.layer_norm(x, (self.width,), eps=self.eps_out), scale)
+        patches: Tensor = self.module.proj_out_2(x)  # (N, T, p p C')
+        x = patches.flatten(1).index_select(1, self.by_channel)
+        return x.view(-1, self.out_channels, *self.latent_shape[1:])
 
     def branch_macs(self, block: int, r: int) -> int:
         return self.row_macs(block, r, self.tokens)
@@ -244,8 +265,10 @@ class DiT:
         Once per block, as published: diffusers' forward makes the first block's time embedding a
         second time for the final layer, `256 D + D D` more, which the loop here does not.
         """
-        t, d, p = self.tokens, self.width, self.patch
-        embed = t * d * p * p * self.latent_shape[0]
-        modulation = self.blocks * (256 * d + d * d + 6 * d * d)
-        final = 2 * d * d + t * d * p * p * self.out_channels
-        return embed + modulation + final
+        d = self.width
+        modulation = self.blocks * (256 * d + d * d + 6 * d * d) + 2 * d * d
+        return modulation + sum(self.end_macs())
+
+    def end_macs(self) -> tuple[int, int]:
+        patch = self.tokens * self.width * self.patch**2
+        return patch * self.latent_shape[0], patch * self.out_channels

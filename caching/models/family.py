@@ -86,6 +86,10 @@ class Family(Protocol):
         """The same conditioning for the first half of the rows of an even batch, at no cost."""
         ...
 
+    def chosen(self, given: Conditioning, rows: Tensor) -> Conditioning:
+        """The same conditioning for some rows of the batch, int64 (n,)."""
+        ...
+
     def modulated(self, x: Tensor, given: Conditioning, s: int, block: int, r: int) -> Tensor:
         """What branch `r` reads, (N, T, D): its input normed and modulated for step `s`."""
         ...
@@ -135,4 +139,11 @@ class Family(Protocol):
 
     def fixed_macs(self) -> int:
         """Multiply-accumulates of everything that runs at every step, likewise."""
+        ...
+
+    def end_macs(self) -> tuple[int, int]:
+        """Those of them that are of the patch embedding and of the final layer's projection.
+
+        The others are of the modulation, which is made for all steps whatever they run.
+        """
         ...

@@ -1,12 +1,28 @@
 """The first prediction: work, speed-up and drift of a schedule, as sums over plain tables.
 
 The page computes the same sums from the same tables while a stroke is being drawn, so the formula
-stays small enough to stand in two languages. With age[s, l, r] = steps since the last compute:
+stays small enough to stand in two languages. Per cell, with age = steps since it was computed:
 
-    work    = (S fixed_macs + sum over computed of compute_macs) / (all of it computed)
-    ms      = S fixed_ms + sum over cells of (compute_ms if computed else reuse_ms)
+    part   = 1 if computed, 0 if a whole-step action covers it, else what its predictor computes
+             of the branch: 0 for reuse and forecasts, `shares` for the others
+    time   = compute_ms if computed, 0 if covered, else reuse_ms + part (compute_ms - reuse_ms)
+    change = 0 if computed, 1 if left out (kind "skip"), else change[s, l, r, min(age, K) - 1]
+             max(1, age / K)
+
+and per step w = 1/2 where only the conditional half of the batch runs, e = 0 where embedding and
+final layer do not run either, both 1 elsewhere:
+
+    work    = (sum w e fixed_macs + sum w part compute_macs) / (all of it computed)
+    ms      = sum w e fixed_ms + sum w time
     speedup = ms of the full schedule / ms
-    drift   = sum over reused of change[s, l, r, min(age, K) - 1] * max(1, age / K) / (S L R)
+    drift   = sum change / (S L R)
+
+The changes were measured for reuse. Forecasts, corrected and partly computed branches and covered
+cells count in `drift` as if they were reused: for them it is rather too high, but nothing
+guarantees that. A branch that is left out changes by all of its output, so it counts 1.
+
+Every sum adds the cells in one order, row by row (row = l * R + r), a row from step 0 on, so that
+the page's numbers equal these to the last digit.
 """
 
 from __future__ import annotations
@@ -14,8 +30,9 @@ from __future__ import annotations
 import base64
 import dataclasses
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,6 +40,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from caching.checks import MAX_STEPS, check_count
 from caching.errors import ScheduleError
+from caching.predictors import Predictor
 from caching.schedule import Schedule
 
 _MAX_EXACT = 2**53 // 1000  # S times this is still exact in a browser's numbers
@@ -42,6 +60,8 @@ class Tables:
             in any float type; NaN where s < lag becomes 0. Half precision, because that is what
             the page receives, and both must add the same numbers.
         source: where the numbers are from, for a reader.
+        shares: predictor -> (L, R) its MACs over those of the branch; one that is missing counts
+            nothing. `caching.predict.shares` fills it. Not part of the JSON.
 
     Raises:
         ScheduleError: shapes that do not agree, or numbers that are negative or not finite.
@@ -54,6 +74,7 @@ class Tables:
     compute_macs: NDArray[np.int64]
     change: NDArray[np.float16]
     source: str
+    shares: Mapping[Predictor, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         change = _checked_change(self.change)
@@ -66,10 +87,13 @@ class Tables:
             "compute_macs": _checked("compute_macs", self.compute_macs, shape, whole=True),
             "change": change,
         }
+        shares = {p: _checked(f"share of {p.title}", v, shape) for p, v in self.shares.items()}
         for name, value in values.items():
-            if isinstance(value, np.ndarray):
-                value.setflags(write=False)
             object.__setattr__(self, name, value)
+        for array in (*values.values(), *shares.values()):
+            if isinstance(array, np.ndarray):
+                array.setflags(write=False)
+        object.__setattr__(self, "shares", MappingProxyType(shares))
         if not self.full_step_ms > 0 or not self.full_step_macs > 0:
             raise ScheduleError(
                 f"a full step costs {self.full_step_ms} ms and {self.full_step_macs} MACs: "
@@ -169,21 +193,53 @@ def predict(schedule: Schedule, tables: Tables) -> Prediction:
             f"the schedule has {len(schedule.branches)} branches and the tables {width}: expected "
             "the same; measure the model the schedule is for"
         )
-    computed = schedule.computed
-    macs = steps * tables.fixed_macs + int((computed * tables.compute_macs).sum())
-    cell_ms = np.where(computed, tables.compute_ms, tables.reuse_ms)
-    ms = steps * tables.fixed_ms + float(cell_ms.sum())
+    computed, covered = schedule.computed, schedule.covered
+    part, zeroed = computed.astype(np.float64), np.zeros(computed.shape, bool)
+    for number, predictor in enumerate(schedule.legend, 1):
+        stands = (schedule.actions == number) & ~covered
+        part = np.where(stands, tables.shares.get(predictor, 0.0), part)
+        if predictor.kind == "skip":
+            zeroed |= stands
+    batch, embeds = _of_steps(schedule)
+    wide = batch[:, None, None]
+    own_ms = tables.reuse_ms + part * (tables.compute_ms - tables.reuse_ms)
+    cell_ms = np.where(computed, tables.compute_ms, np.where(covered, 0.0, own_ms))
+    macs = _total(batch * embeds * tables.fixed_macs) + _rows(wide * part * tables.compute_macs)
+    ms = _total(batch * embeds * tables.fixed_ms) + _rows(wide * cell_ms)
+
     age = schedule.age().astype(np.int64)
     # Computed cells have age 0: index 0 is read for them and then multiplied away.
     lag = np.clip(age, 1, lags) - 1
     change = np.take_along_axis(tables.change, lag[..., None], axis=3)[..., 0]
-    drift = change.astype(np.float64) * np.maximum(1.0, age / lags) * ~computed
+    as_reused = change.astype(np.float64) * np.maximum(1.0, age / lags)
+    drift = _rows(np.where(zeroed, 1.0, as_reused) * ~computed)
+
+    ones, every = np.ones(steps), np.ones(computed.shape)
+    full_macs = _total(ones * tables.fixed_macs) + _rows(every * tables.compute_macs)
+    full_ms = _total(ones * tables.fixed_ms) + _rows(every * tables.compute_ms)
     return Prediction(
-        work=macs / (steps * tables.full_step_macs),
-        speedup=steps * tables.full_step_ms / ms,
-        drift=float(drift.sum()) / computed.size,
-        ms=ms,
+        work=macs / full_macs, speedup=full_ms / ms, drift=drift / computed.size, ms=ms
     )
+
+
+def _of_steps(schedule: Schedule) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(S,) the part of the batch a step runs, and whether it embeds: 1.0 or 0.0."""
+    batch, embeds = np.ones(schedule.steps), np.ones(schedule.steps)
+    for number, action in enumerate(schedule.step_legend, 1):
+        at = schedule.step_actions == number
+        batch[at] = 0.5 if action.half else 1.0
+        embeds[at] = float(action.embeds)
+    return batch, embeds
+
+
+def _total(terms: NDArray[np.float64]) -> float:
+    """The sum of terms (n,), added one after the other; numpy's own sum adds in pairs."""
+    return float(np.add.accumulate(terms)[-1])
+
+
+def _rows(terms: NDArray[np.float64]) -> float:
+    """The sum of terms (S, L, R), row by row."""
+    return _total(terms.transpose(1, 2, 0).reshape(-1))
 
 
 def _checked(

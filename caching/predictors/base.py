@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, TypeVar, cast
 
 if TYPE_CHECKING:
@@ -39,10 +39,11 @@ class Cell:
         s, block, r: the cell.
         past: stored outputs, newest first, at most `keeps` of them.
         memo: what the predictor's `compute` left at the newest computed step, or None.
-        fitted: what its fitter found before the run, or None.
+        fitted: part -> what was fitted for it before the run, or None where nothing is.
         shared: one run's notes of this predictor, over all cells; values are replaced, never
-            written to, so that a copy of the mapping is a snapshot.
-        seed: of the run, for predictors that draw.
+            written to, so that a copy of the mapping is a snapshot. At a step that runs half of the
+            batch its tensors still have all rows, and what is noted is forgotten.
+        seeds: (N,) for predictors that draw; both passes of a picture have the picture's.
     """
 
     family: Family
@@ -55,16 +56,15 @@ class Cell:
     memo: Any = None
     fitted: Any = None
     shared: MutableMapping[Any, Any] = field(default_factory=dict)
-    seed: int = 0
+    seeds: tuple[int, ...] = ()
 
 
 class Fitter(ABC):
-    """Collects what a calibrated predictor or step action needs while full runs go by."""
+    """Finds the parts a calibrated predictor or step action needs, from full runs going by."""
 
-    runs: bool = True
-    """False: what it needs is in the weights alone, and no run is made for it."""
-
-    def see(self, s: int, block: int, r: int, x: Tensor, out: Tensor) -> None:  # noqa: B027
+    def see(  # noqa: B027
+        self, s: int, block: int, r: int, x: Tensor, out: Tensor, given: Conditioning
+    ) -> None:
         """One computed branch of a full run: hidden state before it and output, (N, T, D)."""
 
     def see_step(self, s: int, before: Tensor, after: Tensor) -> None:  # noqa: B027
@@ -74,8 +74,8 @@ class Fitter(ABC):
         """A run has ended and another one may begin."""
 
     @abstractmethod
-    def done(self) -> Any:
-        """What `Cell.fitted` will hold, with tensors on the family's device and dtype."""
+    def solve(self, part: Hashable) -> Any:
+        """The fit of one part after all runs, its tensors on the family's device and dtype."""
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,19 @@ class Predictor(ABC):
         letter: the ASCII letter a row string prefers for it; "C" is taken by compute.
         label: what a person reads on the palette, without parameters; `title` has them.
         kind: the group it belongs to.
-        looks_at: whether it reads only computed outputs or also estimates that were stored.
+        looks_at: whether it reads only computed outputs, or also estimates that were stored; "both"
+            gives it the newest `keeps` of all and the newest `keeps` computed ones.
         computes: whether it overrides `compute`; its memo is then kept besides the output.
-        watches: whether `watch` wants to see computed cells.
-        refreshes: whether what it makes takes the place of the newest stored output.
+        refreshes: whether what it makes takes the place of the newest computed output, at that
+            one's step, for whatever stands in later.
     """
 
     name: ClassVar[str]
     letter: ClassVar[str]
     label: ClassVar[str]
     kind: ClassVar[Kind] = "forecast"
-    looks_at: ClassVar[Literal["computed", "stored"]] = "computed"
+    looks_at: ClassVar[Literal["computed", "stored", "both"]] = "computed"
     computes: ClassVar[bool] = False
-    watches: ClassVar[bool] = False
     refreshes: ClassVar[bool] = False
 
     @property
@@ -117,13 +117,16 @@ class Predictor(ABC):
         return self.keeps
 
     @property
+    def watches(self) -> bool:
+        """Whether `watch` wants to see computed cells."""
+        return False
+
+    @property
     def title(self) -> str:
         """The label with its parameters, for people."""
         values = [
-            f"{getattr(self, name):g}"
-            if isinstance(getattr(self, name), float)
-            else str(getattr(self, name))
-            for name in self.__dataclass_fields__
+            f"{value:g}" if isinstance(value, float) else str(value)
+            for value in parameters(self).values()
         ]
         return f"{self.label} ({', '.join(values)})" if values else self.label
 
@@ -141,21 +144,28 @@ class Predictor(ABC):
         """The output (N, T, D) that stands in at `cell`."""
         return self.estimate([(e.step, e.output) for e in cell.past], cell.s)
 
-    def refreshed(self, cell: Cell, out: Any) -> Any:
-        """With `refreshes`: the output (N, T, D) that replaces the newest stored one."""
-        return out
-
     def compute(self, cell: Cell) -> tuple[Any, Any]:
         """With `computes`: the branch, exactly computed, and a memo for later stand-ins."""
         raise NotImplementedError
 
     def watch(self, cell: Cell, out: Any) -> None:  # noqa: B027
-        """With `watches`: `cell` has been computed in a block where this predictor is used."""
+        """With `watches`: `cell` has been computed in a block where this predictor is used, and it
+        may stand in there before the cell is computed anew."""
 
     def end_step(  # noqa: B027
-        self, shared: MutableMapping[Any, Any], x: Any, s: int, *, full: bool
+        self,
+        shared: MutableMapping[Any, Any],
+        x: Any,
+        s: int,
+        *,
+        full: bool,
+        seeds: tuple[int, ...],
     ) -> None:
-        """With `watches`: step `s` ended with tokens x (N, T, D); `full` if all cells computed."""
+        """Step `s` ended with tokens x (N, T, D); `full` if all of its cells were computed.
+
+        Called up to the last step that uses the predictor, but for steps that run half of the batch
+        or whose last block did not run.
+        """
 
     def macs(self, family: Family, block: int, r: int) -> int:
         """Multiply-accumulates of one stand-in, for one image and one pass."""
@@ -165,16 +175,63 @@ class Predictor(ABC):
         """With `computes`: numbers its memo holds for one image and one pass."""
         return 0
 
+    def memo_macs(self, family: Family, block: int, r: int) -> int:
+        """With `computes`: multiply-accumulates that the memo costs on top of the branch."""
+        return 0
+
     def stores_output(self) -> bool:
         """Whether it needs the stored output itself, besides a memo."""
         return True
 
-    def fitter(self, family: Family, cells: Any, number: int) -> Fitter | None:
-        """A fitter for the schedule's actions (S, L, R) where this is action `number`.
+    def hands_on(self, branch: str, held: int) -> bool:
+        """Whether it gives the very tensor of the newest output it looks at, for memory's count.
 
-        None when nothing has to be fitted on runs.
+        Args:
+            branch: the name of the cell's branch.
+            held: how many stored outputs it has, 0 to `keeps`.
+        """
+        return self.kind == "reuse"
+
+    def watch_macs(self, family: Family, block: int, r: int) -> int:
+        """With `watches`: multiply-accumulates of one `watch`, for one image and one pass."""
+        return 0
+
+    def note_bytes(self, family: Family, cells: Any, computed: Any, watched: Any) -> Any:
+        """Bytes its notes hold of each cell after the cell's turn, for one image and one pass.
+
+        Int64 (S, L, R), or None where it notes nothing; after the last step that uses it they are
+        dropped.
+
+        Args:
+            cells: bool (S, L, R) where it stands in, on the whole batch.
+            computed: likewise, where the cell is computed.
+            watched: likewise, where it is shown the computed cell.
         """
         return None
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether its parts are fitted on full runs; False: in the weights alone."""
+        return True
+
+    def parts(self, cells: Any, number: int) -> Collection[Hashable]:
+        """Names of all that has to be fitted for a schedule; none where nothing has.
+
+        A name holds everything its fit depends on apart from the predictor, the model and the run
+        setting: two schedules share the fits they have in common, and a run that goes on from an
+        earlier one finds the fits of a run from the start.
+
+        Args:
+            cells: uint8 (S, L, R), `number` where this predictor stands in, 0 where the cell is
+                computed on the whole batch, and something else everywhere else. Under a policy,
+                which chooses the cells while the run goes on, `number` everywhere.
+            number: of this predictor.
+        """
+        return ()
+
+    def fitter(self, family: Family, parts: Collection[Hashable]) -> Fitter:
+        """What fits some of its `parts`."""
+        raise NotImplementedError
 
 
 def combine(weights: Sequence[float], outputs: Sequence[Output]) -> Output:
@@ -222,7 +279,11 @@ class Combination(Predictor):
         weights = self.weights(tuple(s for s, _ in past), step)
         return combine(weights, [output for _, output in past])
 
+    def hands_on(self, branch: str, held: int) -> bool:
+        """With one output its weight decides, which is 1 for all that lower their order."""
+        return held == 1 and tuple(self.weights((0,), 1)) == (1.0,)
+
 
 def parameters(predictor: Predictor) -> Mapping[str, Any]:
     """Field name -> value."""
-    return {name: getattr(predictor, name) for name in predictor.__dataclass_fields__}
+    return {field.name: getattr(predictor, field.name) for field in fields(predictor)}

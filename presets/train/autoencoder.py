@@ -63,15 +63,18 @@ def train(
 ) -> AutoencoderTiny:
     """Train on uint8 pictures (M, 3, H, W), resuming from `work`; returns the averaged model.
 
-    Without a checkpoint in `work` it starts from the weights of `initial`, or from nothing.
+    Without a checkpoint in `work` it starts from the weights of `initial`, or from nothing. With
+    `initial` only its decoder learns: the latents stay those that a transformer was trained on.
     """
     torch.manual_seed(seed)
     model = build().to(device, memory_format=torch.channels_last)
     if initial is not None:
         model.load_state_dict(initial.state_dict())
+        model.encoder.requires_grad_(False)
     average = build().to(device)
     average.load_state_dict(model.state_dict())
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01, betas=(0.9, 0.98))
+    learning = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(learning, lr=RATE, weight_decay=0.01, betas=(0.9, 0.98))
     path, start = work / "autoencoder.pt", 0
     if saved := load_checkpoint(path):
         model.load_state_dict(saved["model"])
@@ -95,7 +98,7 @@ def train(
             loss, mse = loss_of(model, x, noise_g)
         optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(learning, 1.0)
         optimiser.step()
         average_into(average.parameters(), model.parameters(), min(0.998, step / (step + 20)))
         smooth = mse if smooth is None else smooth.lerp(mse, 0.02)

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from caching import Model
 from caching.models import dit as dit_adapter
+from caching.models import dit_parts
 from tests.caching import tiny
 from tests.caching.spy import relative
 
@@ -189,6 +190,105 @@ def test_macs_add_up(case):
             assert mlp * t == family.branch_macs(block, 1) * rows
             attn = family.row_macs(block, 0, rows)
             assert attn == 2 * t * d * d + rows * (2 * d * d + 2 * t * d)
+
+
+# -- oneDNN and its absence -----------------------------------------------------------------
+
+
+def missing(*args):
+    raise AttributeError("_linear_pointwise")
+
+
+def refusing(*args):
+    raise RuntimeError("unsupported")
+
+
+def wrong(x, weight, bias, attr, algorithm):
+    return F.linear(x, weight, bias)  # forgets the activation
+
+
+@pytest.fixture
+def fresh():
+    """The answer about oneDNN is given once; these tests ask again, and leave no trace."""
+    dit_parts._fuses.cache_clear()
+    yield
+    dit_parts._fuses.cache_clear()
+
+
+@pytest.mark.parametrize("broken", [missing, refusing, wrong])
+def test_without_onednn_torch_computes_the_same(shape, broken, fresh, monkeypatch):
+    with torch.no_grad():
+        case = Case(shape, LABELS[1])
+        assert case.family.fused
+        fused = [case.family.branch(case.x, case.given, *cell) for cell in case.cells]
+        monkeypatch.setattr(dit_parts, "_fused", broken)
+        dit_parts._fuses.cache_clear()
+        case = Case(shape, LABELS[1])
+        assert not case.family.fused
+        assert all(part.qkv_weight.is_contiguous() for part in case.family.parts)
+        for cell, expected in zip(case.cells, fused, strict=True):
+            got = case.family.branch(case.x, case.given, *cell)
+            assert relative(got, case.branch(*cell)) < BAR
+            assert relative(got, expected) < BAR
+
+
+@pytest.mark.parametrize(("dtype", "bar"), [(torch.float64, BAR), (torch.bfloat16, 0.03)])
+def test_other_dtypes_are_diffusers(dtype, bar):
+    module = tiny.dit().to(dtype)
+    family = Model.from_modules(copy.deepcopy(module)).family
+    latents = torch.randn(2, *family.latent_shape, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([3, 10])
+    with torch.no_grad():
+        given, x = family.condition(TIMES, labels), family.embed(latents.to(dtype))
+        for block in range(family.blocks):
+            for r in range(2):
+                x = family.add(x, family.branch(x, given, 1, block, r), given, 1, block, r)
+        got = family.head(x, given, 1)
+        t = TIMES[1].expand(2)
+        expected = module(latents.to(dtype), timestep=t, class_labels=labels).sample
+    assert got.dtype == dtype
+    assert relative(got.float(), expected.float()) < bar
+
+
+def test_the_adapter_holds_no_weight_of_its_own():
+    module = tiny.dit(blocks=3)
+    family = Model.from_modules(module).family
+    held = {
+        p.untyped_storage().data_ptr(): p.untyped_storage().nbytes() for p in module.parameters()
+    }
+    assert sum(held.values()) == sum(p.numel() * p.element_size() for p in module.parameters())
+    for part in family.parts:
+        for tensor in (part.qkv_weight, part.qkv_bias, part.out.weight, part.down.weight):
+            assert tensor.untyped_storage().data_ptr() in held
+
+
+def test_a_branch_never_returns_what_it_was_given():
+    case = Case("3 blocks, patch 2", [3, 10])
+    with torch.no_grad():
+        for s, block, r in case.cells:
+            before = case.x.clone()
+            out = case.family.branch(case.x, case.given, s, block, r)
+            kept = out.clone()
+            case.family.add(case.x, out, case.given, s, block, r)
+            case.family.branch(case.x, case.given, s, block, r)
+            assert torch.equal(case.x, before)
+            assert torch.equal(out, kept)
+
+
+# -- modulation ----------------------------------------------------------------------------
+
+
+def test_a_run_that_enters_later_has_the_same_modulation_to_the_bit(monkeypatch):
+    family = Model.from_modules(tiny.dit(blocks=3)).family
+    times, labels = torch.linspace(999, 0, 10).round().long(), torch.tensor([3, 10])
+    one = 4 * 6 * family.width * family.blocks * len(labels) / 2**20
+    for window in (1, 3, 4, 10):
+        monkeypatch.setattr(dit_adapter, "MODULATION_MIB", window * one)
+        with torch.no_grad():
+            first, late = (family.condition(times, labels) for _ in range(2))
+            expected = [first.get(s, 2, 4).clone() for s in range(10)]
+            for s in (5, 7, 9, 2):
+                assert torch.equal(late.get(s, 2, 4), expected[s])
 
 
 # -- half of a batch -----------------------------------------------------------------------

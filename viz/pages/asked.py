@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from viz.pages import studio
+from viz.policies import Offer
 from viz.presets import Controls
 from viz.state import Settings
 
@@ -82,6 +83,16 @@ def controls_of(interval: Any, alpha: Any, first: Any, last: Any, order: Any = 2
         raise ValueError(f"α is {_shown(alpha)}, expected a number of 0 or more.")
     n, begin, end, degree = (whole[name] or 0 for name in counts)
     return Controls(n, threshold, begin, end, degree)
+
+
+def threshold_of(value: Any, offer: Offer) -> float:
+    """The threshold of a policy on offer."""
+    number = _between(value, 0, offer.most)
+    if number is None:
+        raise ValueError(
+            f"the threshold of {offer.title} is {_shown(value)}, expected 0 to {offer.most:g}."
+        )
+    return number
 
 
 def model_name_of(name: Any) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
+from caching.dynamic.base import Policy
 from caching.errors import CachebrushError
 from caching.measure.result import Result, tables_of
 from caching.schedule import Schedule
@@ -20,9 +21,10 @@ from viz.grid.encode import grid_live
 from viz.grid.ops import Op
 from viz.live import Loaded
 from viz.pages import asked, studio
-from viz.pages.edits import Edits, Parts, noise_words, refusal
+from viz.pages.edits import Edits, Parts, noise_words, refusal, with_brushes
 from viz.pages.visit import Visit
-from viz.state import Strokes, UseModel
+from viz.policies import offer
+from viz.state import Repaint, Strokes, UseModel, ViewState
 
 SHOW_EVERY_S = 0.06
 log = logging.getLogger(__name__)
@@ -78,6 +80,59 @@ class Handlers(Edits):
             if parts["notice"]:
                 yield parts
                 return
+        yield from self._run(visit, None)
+
+    def run_policy(self, name: Any, threshold: Any, visit: Visit) -> Iterator[Parts]:
+        """Let a policy decide step by step, and show what it decides as it does."""
+        try:
+            chosen = offer(name)
+            limit = asked.threshold_of(threshold, chosen)
+            blocks, branches = visit.state.model.blocks, visit.state.model.branches
+            sample = chosen.plain(blocks, visit.state.schedule.steps)
+            palette = replace(
+                Schedule.full(1, blocks, branches=branches),
+                legend=sample.legend,
+                step_legend=sample.step_legend,
+            )
+            shown = with_brushes(visit.state.schedule, palette)
+        except ValueError as error:
+            yield self._refuse(visit, str(error))
+            return
+        # What it may decide needs a colour and a letter before the first step is shown.
+        parts = self._dispatch(visit, Repaint(f"brushes of {chosen.title}", shown))
+        if parts["notice"]:
+            yield parts
+            return
+        yield parts
+
+        def make(loaded: Loaded, state: ViewState) -> Policy:
+            s = state.settings
+            return chosen.make(
+                loaded.model,
+                limit,
+                loaded.known.policies,
+                steps=state.schedule.steps,
+                cfg_scale=s.cfg_scale,
+                sampler=s.sampler,
+            )
+
+        yield from self._run(visit, make, sample)
+
+    def bake(self, visit: Visit) -> Parts:
+        """Paint what the last policy decided."""
+        result = visit.result
+        if result.policy is None:
+            return self._refuse(visit, "No policy has run yet: let one decide, then bake it.")
+        baked = with_brushes(result.schedule, visit.state.schedule)
+        return self._dispatch(visit, Repaint(f"bake {result.policy}", baked))
+
+    def _run(
+        self,
+        visit: Visit,
+        policy: Callable[[Loaded, ViewState], Policy] | None,
+        sample: Policy | None = None,
+    ) -> Iterator[Parts]:
+        """`sample`: a policy of the same legends as the one that `policy` will make."""
         stopped = visit.session.begin_run()
         state = visit.state
         if self.engine.get(state.model.name) is None:
@@ -90,7 +145,7 @@ class Handlers(Edits):
         ms: list[float] = []
         shown = 0.0
         try:
-            for item in self.engine.compare(state, stopped=stopped):
+            for item in self.engine.compare(state, policy=policy, stopped=stopped):
                 if isinstance(item, Result):
                     yield self._finished(visit, name, item)
                     return

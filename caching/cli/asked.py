@@ -1,0 +1,110 @@
+"""What commands share: the arguments of a picture, and options given as name=value."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from caching.errors import RequestError
+
+if TYPE_CHECKING:
+    from caching.models.model import Model
+
+SHIPPED = "scenes-dit"
+
+
+def add_picture(parser: argparse.ArgumentParser) -> None:
+    """The arguments that decide a picture apart from its schedule."""
+    group = parser.add_argument_group("the picture")
+    group.add_argument(
+        "--model", default=SHIPPED, help=f"{SHIPPED} (shipped), a diffusers folder or a hub id"
+    )
+    group.add_argument("--label", default="0", help="class number or name (default: %(default)s)")
+    group.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
+    group.add_argument(
+        "--steps", type=int, help="sampling steps (default: the schedule's, else 20)"
+    )
+    group.add_argument("--guidance", type=float, default=4.0, help="default: %(default)s")
+    group.add_argument("--sampler", default="ddim", help="default: %(default)s")
+    group.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    group.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+
+
+def load(asked: argparse.Namespace) -> Model:
+    """The model asked for, on its device."""
+    import torch
+
+    from caching.models.loading import load_model
+
+    if asked.threads is not None:
+        if not 1 <= asked.threads <= 1024:
+            raise RequestError(f"{asked.threads} threads were asked for, expected 1 to 1024.")
+        torch.set_num_threads(asked.threads)
+    try:
+        device = torch.device(asked.device)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            raise RequestError("cuda was asked for and there is none: use --device cpu.")
+    except RuntimeError as error:
+        raise RequestError(f"device {asked.device!r:.40} is not known: use cpu or cuda.") from error
+    return load_model(asked.model, device=device)
+
+
+def picture_of(asked: argparse.Namespace, model: Model) -> dict[str, Any]:
+    """Label, seed, guidance and sampler as the engine takes them."""
+    label = int(asked.label) if asked.label.isdecimal() else asked.label
+    return {
+        "label": model.label_of(label),
+        "seed": asked.seed,
+        "cfg_scale": asked.guidance,
+        "sampler": asked.sampler,
+    }
+
+
+def add_options(parser: argparse.ArgumentParser, of: str) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help=f"an option of {of}; may be given several times (see `methods`)",
+    )
+
+
+def options_of(given: Sequence[str], owner: type[Any]) -> dict[str, Any]:
+    """name=value texts as the fields of a frozen class, each of the type of its default."""
+    known = {field.name: field for field in dataclasses.fields(owner)}
+    found: dict[str, Any] = {}
+    for item in given:
+        name, equals, text = item.partition("=")
+        if not equals or name not in known:
+            raise RequestError(
+                f"option {item!r:.60} is not known for {owner.label}: expected "
+                f"{', '.join(f'{n}=…' for n in known) or 'none'}."
+            )
+        found[name] = _value(text, known[name].default, item)
+    return found
+
+
+def _value(text: str, default: Any, item: str) -> Any:
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        if isinstance(default, int):
+            return int(text)
+        if isinstance(default, float):
+            return float(text)
+    except (ValueError, KeyError) as error:
+        kind = type(default).__name__
+        raise RequestError(f"option {item!r:.60}: expected a value of type {kind}.") from error
+    if not isinstance(default, str):
+        raise RequestError(f"option {item!r:.60} cannot be set from a shell.")
+    return text
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Writes a file, its folder first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)

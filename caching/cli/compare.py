@@ -1,0 +1,139 @@
+"""`compare`: the full run, the cached one, and the same work spent on fewer plain steps."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from caching.cli import asked as shared
+from caching.cli import plans
+from caching.cli.terminal import Terminal, plain, table
+from caching.errors import RequestError
+
+if TYPE_CHECKING:
+    from caching.measure.comparison import Comparison
+    from caching.models.model import Model
+
+NAME = "compare"
+HELP = "full against cached against fewer plain steps: time, PSNR, SSIM in one table"
+EXAMPLES = """\
+examples:
+  python -m caching compare --schedule fora:2
+  python -m caching compare --schedule mine.json --seed 7 --repeats 5 -o out/mine
+  python -m caching compare --policy teacache --set threshold=0.15 --json
+
+PSNR, SSIM and latent error are against the full run of the same seed: closeness to it, not beauty.
+The third row spends the cached run's work on fewer plain steps, the rival every schedule has to
+beat. Times are medians of whole runs in turn; a longer list of them is in --json.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    plans.add_plan(parser)
+    shared.add_picture(parser)
+    parser.add_argument("--repeats", type=int, default=3, help="timed runs each (default: 3)")
+    parser.add_argument(
+        "--out", "-o", metavar="PREFIX", help="also writes PREFIX-full.png … and PREFIX.json"
+    )
+
+
+def act(asked: argparse.Namespace, terminal: Terminal) -> None:
+    from caching.measure.comparison import Comparison, iter_compare
+
+    if not 0 <= asked.repeats <= 1000:
+        raise RequestError(f"{asked.repeats} repeats were asked for, expected 0 to 1000.")
+    model = shared.load(asked)
+    picture = shared.picture_of(asked, model)
+    schedule, policy = plans.schedule_of(asked, model, picture, terminal)
+    found = None
+    for item in iter_compare(
+        model, schedule, **picture, policy=policy, preview_every=0, repeats=asked.repeats
+    ):
+        if isinstance(item, Comparison):
+            found = item
+        else:
+            terminal.progress(f"{item.which} run", item.done, item.total)
+    assert found is not None
+    value = values_of(model, found)
+    if asked.out:
+        _save(Path(asked.out), found, value)
+    terminal.result(value, _words(value))
+
+
+def values_of(model: Model, found: Comparison) -> dict[str, Any]:
+    """A comparison as plain values, one object per run."""
+    from caching.cli.run import record_of
+
+    runs = {"full": found.full, "cached": found.cached, "fewer": found.fewer}
+    fidelities = {"cached": found.cached_fidelity, "fewer": found.fewer_fidelity}
+    rows = {}
+    for name, run in runs.items():
+        f = fidelities.get(name)
+        times = found.timing.total_ms[found.timing.names.index(name)]
+        rows[name] = {
+            "steps": run.request.steps,
+            "work": run.cost.macs / found.full.cost.macs,
+            "macs": run.cost.macs,
+            "cache_mib": run.cost.cache_mib,
+            "median_ms": found.timing.median_ms(name),
+            "total_ms": list(times),
+            "speedup": found.timing.speedup(name, "full"),
+            "psnr_db": None if f is None else f.psnr_db,
+            "ssim": None if f is None else f.ssim,
+            "latent_rel_l2": None if f is None else f.latent_rel_l2,
+        }
+    record = record_of(model, found.cached)
+    return {
+        "request": record["request"],
+        "schedule": record["schedule"],
+        "setting": found.timing.setting,
+        "repeats": len(found.timing.total_ms[0]),
+        "runs": rows,
+    }
+
+
+def _words(value: dict[str, Any]) -> str:
+    asked = value["request"]
+    header = ("", "steps", "work", "ms", "speed-up", "PSNR dB", "SSIM", "latent error")
+    rows = []
+    for name, run in value["runs"].items():
+        close = [run["psnr_db"], run["ssim"], run["latent_rel_l2"]]
+        words = (
+            ["–"] * 3
+            if close[0] is None
+            else [
+                "equal" if close[0] == float("inf") else f"{close[0]:.1f}",
+                f"{close[1]:.4f}",
+                f"{close[2]:.4f}",
+            ]
+        )
+        rows.append(
+            (
+                name,
+                str(run["steps"]),
+                f"{run['work']:.1%}",
+                f"{run['median_ms']:.0f}",
+                f"{run['speedup']:.2f}×",
+                *words,
+            )
+        )
+    lines = [
+        f"{asked['class']}, seed {asked['seed']}, {asked['sampler']}, guidance "
+        f"{asked['cfg_scale']:g}" + (f", {asked['policy']}" if asked["policy"] else ""),
+        table(header, rows),
+        f"Times: median of {value['repeats']} on {value['setting']}.",
+    ]
+    return "\n".join(lines)
+
+
+def _save(target: Path, found: Comparison, value: dict[str, Any]) -> None:
+    from caching.formats.picture import png_of
+
+    for name, run in (("full", found.full), ("cached", found.cached), ("fewer", found.fewer)):
+        request = {**value["request"], "steps": run.request.steps}
+        png = png_of(run.image, run.baked, request)
+        shared.write(target.with_name(f"{target.name}-{name}.png"), png)
+    text = json.dumps(plain(value), ensure_ascii=False, indent=1) + "\n"
+    shared.write(target.with_name(f"{target.name}.json"), text)

@@ -1,0 +1,118 @@
+"""`run`: one picture under a schedule, as a PNG with its recipe inside and a JSON record."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from caching.cli import asked as shared
+from caching.cli import plans
+from caching.cli.terminal import Terminal, plain
+
+if TYPE_CHECKING:
+    from caching.engine.record import Run
+    from caching.models.model import Model
+
+NAME = "run"
+HELP = "make one picture under a schedule, preset or policy"
+EXAMPLES = """\
+examples:
+  python -m caching run
+      the shipped model, all computed: cachebrush.png and cachebrush.json
+  python -m caching run --label 3 --seed 7 --schedule fora:2 -o out/fora
+  python -m caching run --schedule router.pt --set theta=0.5 --model facebook/DiT-XL-2-256
+  python -m caching run --policy fbcache --set threshold=0.1 --json
+
+The PNG carries the schedule and the request: any command takes it back as --schedule.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    plans.add_plan(parser)
+    shared.add_picture(parser)
+    parser.add_argument(
+        "--out",
+        "-o",
+        default="cachebrush",
+        metavar="PREFIX",
+        help="writes PREFIX.png and PREFIX.json (default: %(default)s)",
+    )
+
+
+def act(asked: argparse.Namespace, terminal: Terminal) -> None:
+    from caching.engine.run import Run, iter_sample
+    from caching.formats.picture import png_of
+
+    model = shared.load(asked)
+    picture = shared.picture_of(asked, model)
+    schedule, policy = plans.schedule_of(asked, model, picture, terminal)
+    run = None
+    for item in iter_sample(model, schedule, policy=policy, **picture):
+        if isinstance(item, Run):
+            run = item
+        else:
+            terminal.progress("step", item.step + 1, item.steps)
+    assert run is not None
+    record = record_of(model, run)
+    target = Path(asked.out)
+    png = target.with_name(target.name + ".png")
+    shared.write(png, png_of(run.image, run.baked, record["request"]))
+    text = json.dumps(plain(record), ensure_ascii=False, indent=1) + "\n"
+    shared.write(target.with_name(target.name + ".json"), text)
+    record["files"] = [str(png), str(target.with_name(target.name + ".json"))]
+    terminal.result(record, _words(record))
+
+
+def record_of(model: Model, run: Run) -> dict[str, Any]:
+    """A run as plain values: what was asked, what ran, what it cost and took."""
+    from caching.formats.native import to_json
+    from caching.measure.timing import setting_of
+
+    label = run.request.labels[0]
+    request = {
+        "model": run.request.model,
+        "label": label,
+        "class": model.class_names[label],
+        "seed": run.request.seeds[0] if run.request.seeds else None,
+        "steps": run.request.steps,
+        "cfg_scale": run.request.cfg_scale,
+        "sampler": run.request.sampler,
+        "policy": None if run.policy is None else run.policy.title,
+    }
+    choices = run.choices or (None,) * run.request.steps
+    steps = [
+        {
+            "timestep": run.timesteps[s],
+            "ms": round(float(run.step_ms[s]), 3),
+            "computed": int((run.executed[s] == 0).sum()),
+            "action": int(run.executed_actions[s]),
+            "score": None if choice is None else choice.score,
+            "limit": None if choice is None else choice.limit,
+        }
+        for s, choice in enumerate(choices)
+    ]
+    return {
+        "request": request,
+        "schedule": to_json(run.baked),
+        "cost": {**dataclasses.asdict(run.cost), "work": run.cost.work},
+        "total_ms": float(run.step_ms.sum()),
+        "setting": setting_of(model),
+        "steps": steps,
+    }
+
+
+def _words(record: dict[str, Any]) -> str:
+    asked, cost = record["request"], record["cost"]
+    return "\n".join(
+        [
+            f"{asked['class']}, seed {asked['seed']}, {asked['steps']} steps, {asked['sampler']}, "
+            f"guidance {asked['cfg_scale']:g}"
+            + (f", {asked['policy']}" if asked["policy"] else ""),
+            f"{cost['work']:.1%} of the full run's work, {record['total_ms']:.0f} ms "
+            f"({record['setting']}), {cost['cache_mib']:.1f} MiB of cache",
+            f"wrote {' and '.join(record['files'])}",
+        ]
+    )

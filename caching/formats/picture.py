@@ -1,0 +1,98 @@
+"""A picture with its recipe inside: schedule and request in a text chunk of the PNG."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caching.errors import ScheduleError
+from caching.formats import bounded, native
+from caching.schedule import Schedule
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+KEYWORD = "cachebrush"
+FORMAT = "cachebrush-recipe"
+VERSION = 1
+
+
+def png_of(pixels: NDArray[np.uint8], schedule: Schedule, request: Mapping[str, Any]) -> bytes:
+    """A picture uint8 (H, W, 3) as PNG bytes that `recipe_of` can read.
+
+    Args:
+        pixels: the picture.
+        schedule: what it was made with.
+        request: model, label, seed and the like as plain JSON values.
+    """
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    recipe = {
+        "format": FORMAT,
+        "version": VERSION,
+        "request": dict(request),
+        "schedule": native.to_json(schedule),
+    }
+    info = PngInfo()
+    # Escaped to ASCII, which is all that a tEXt chunk may hold beyond Latin-1.
+    info.add_text(KEYWORD, json.dumps(recipe))
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def recipe_of(data: bytes) -> dict[str, Any]:
+    """The recipe in PNG bytes: "schedule" as native JSON, and "request", both unchecked inside.
+
+    Nothing is decompressed: the chunk is plain text, and pixels are not looked at.
+
+    Raises:
+        ScheduleError: not a PNG, cut off, or one without a recipe of this version.
+    """
+    for kind, body in _chunks(data):
+        keyword, _, text = body.partition(b"\0")
+        if kind == b"tEXt" and keyword == KEYWORD.encode():
+            value = bounded.read_json(text)
+            break
+    else:
+        raise ScheduleError(
+            "the PNG has no recipe inside: expected a picture saved by Cachebrush; other programs "
+            "drop the recipe when they save it again"
+        )
+    if not isinstance(value, dict) or value.get("format") != FORMAT:
+        raise ScheduleError(f'the text in the PNG is no recipe: expected "format": "{FORMAT}"')
+    if value.get("version") != VERSION or isinstance(value.get("version"), bool):
+        raise ScheduleError(
+            f"recipe version {value.get('version')!r:.40} is unknown: expected {VERSION}; a newer "
+            "picture needs a newer Cachebrush"
+        )
+    request, schedule = value.get("request"), value.get("schedule")
+    if not isinstance(request, dict) or not isinstance(schedule, dict):
+        raise ScheduleError("the recipe in the PNG has no request or no schedule: expected both")
+    return {"request": request, "schedule": schedule}
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Type and content of every chunk up to the end; raises ScheduleError when it is cut off."""
+    if not data.startswith(SIGNATURE):
+        raise ScheduleError("not a PNG: expected a picture saved by Cachebrush")
+    at = len(SIGNATURE)
+    while at < len(data):
+        if at + 12 > len(data):
+            raise ScheduleError(f"the PNG ends inside a chunk at byte {at}: was the file cut off?")
+        (size,) = struct.unpack(">I", data[at : at + 4])
+        kind = data[at + 4 : at + 8]
+        if at + 12 + size > len(data):
+            raise ScheduleError(
+                f"the PNG has a chunk of {size} bytes at byte {at} and ends before: was the file "
+                "cut off?"
+            )
+        yield kind, data[at + 8 : at + 8 + size]
+        if kind == b"IEND":
+            return
+        at += 12 + size

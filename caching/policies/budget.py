@@ -1,0 +1,402 @@
+"""Budget: the schedules that lose least at every cost, found exactly under an additive error.
+
+Where the error of a schedule is a sum over reused cells that looks at each cell's age only, the
+rows of the grid have nothing to do with each other but the budget they share. One dynamic program
+over (computed cells so far, last computed step) gives the best pattern of a row for every number of
+computed cells; the lower convex hull of those is what the row does under any Lagrange multiplier,
+and the hull edges of all rows, steepest gain first, are the best schedules of all budgets at once.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from caching.checks import MAX_STEPS, check_branches, check_count
+from caching.context import Context
+from caching.errors import ScheduleError
+from caching.schedule import BRANCHES, Schedule
+
+Share = Literal["free", "blocks", "steps"]
+
+FREE, COMPUTED, REUSED = 0, 1, 2
+"""What a lock says of a cell."""
+
+Event = tuple[int, int, float, float]
+"""A row's change to fewer computed cells: row, cells after it, cost added, loss added."""
+
+FASTEST = 5.0
+POINTS = 129
+
+
+@dataclass(frozen=True, eq=False)
+class Costs:
+    """What running costs, in milliseconds or in MACs; all steps alike.
+
+    Attributes:
+        fixed: of a step outside all branches.
+        compute: float64 (L, R) of a computed branch.
+        reuse: float64 (L, R) of a reused one.
+        unit: "ms" or "MACs".
+    """
+
+    fixed: float
+    compute: NDArray[np.float64]
+    reuse: NDArray[np.float64]
+    unit: str
+
+    def __post_init__(self) -> None:
+        compute, reuse = (np.array(a, np.float64) for a in (self.compute, self.reuse))
+        values = np.concatenate([[float(self.fixed)], compute.ravel(), reuse.ravel()])
+        if compute.ndim != 2 or compute.shape != reuse.shape or not compute.size:
+            raise ScheduleError(
+                f"costs of {compute.shape} computed and {reuse.shape} reused branches were given: "
+                "expected one of each for blocks by branches"
+            )
+        if not (np.isfinite(values) & (values >= 0)).all() or not self.fixed + compute.sum() > 0:
+            raise ScheduleError(
+                "a cost is negative, not finite, or all are 0: expected what a model costs; "
+                "measure it again"
+            )
+        for name, array in (("compute", compute), ("reuse", reuse)):
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    def of(self, computed: NDArray[np.bool_]) -> float:
+        """What a run costs whose cells are computed as in bool (S, L, R), reused elsewhere."""
+        cells = np.where(computed, self.compute, self.reuse).sum()
+        return len(computed) * float(self.fixed) + float(cells)
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """The best schedule of every budget asked for, most expensive first.
+
+    Attributes:
+        packed: uint8 (F, B) bits of the computed cells, in the order of a grid (S, L, R).
+        shape: (S, L, R).
+        speedup: float64 (F,) cost of the full schedule over that of each; rising.
+        error: float64 (F,) what the table says it loses; rising where the table does.
+        costs: what speed-ups were counted in.
+    """
+
+    packed: NDArray[np.uint8]
+    shape: tuple[int, int, int]
+    speedup: NDArray[np.float64]
+    error: NDArray[np.float64]
+    costs: Costs
+    branches: tuple[str, ...] = BRANCHES
+    context: Context | None = field(default=None)
+
+    def __len__(self) -> int:
+        return len(self.speedup)
+
+    def computed(self, index: int) -> NDArray[np.bool_]:
+        """Bool (S, L, R) of one schedule."""
+        bits = np.unpackbits(self.packed[index], count=math.prod(self.shape))
+        return bits.reshape(self.shape).astype(bool)
+
+    def schedule(self, index: int) -> Schedule:
+        """One schedule, everything not computed reused."""
+        actions = (~self.computed(index)).astype(np.uint8)
+        return Schedule(actions, branches=self.branches, context=self.context)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for the page: `bits` is base64 of F rows of B bytes, first cell highest."""
+        return {
+            "shape": list(self.shape),
+            "speedup": self.speedup.tolist(),
+            "error": self.error.tolist(),
+            "bits": base64.b64encode(self.packed.tobytes()).decode("ascii"),
+            "unit": self.costs.unit,
+        }
+
+
+def budget_schedules(
+    error: ArrayLike,
+    costs: Costs,
+    *,
+    speedups: Sequence[float] | None = None,
+    locked: ArrayLike | None = None,
+    share: Share = "free",
+    max_age: int | None = None,
+    branches: Sequence[str] = BRANCHES,
+    context: Context | None = None,
+) -> Front:
+    """For each speed-up the schedule of least error that is at least as fast; Reuse only.
+
+    Exact in this sense: each is the minimum of error + multiplier x cost for some multiplier, over
+    all schedules that obey the constraints, and between two such a row at a time changes over.
+
+    Args:
+        error: (S, L, R, A) error, 0 or more, of reusing a cell at ages 1..A; what lies before step
+            0 is not read. Ages beyond A, which only locks can lead to, grow in proportion.
+        costs: of a run.
+        speedups: what to aim at, 1 or more, rising; None: 1 to 5 in 129 equal ratios.
+        locked: (S, L, R), 0 = free, 1 = stays computed, 2 = stays reused; None: all free.
+        share: "free" lets every row have its own pattern, "blocks" gives all blocks of a branch
+            the same, "steps" whole steps only. A lock then holds for all that share.
+        max_age: the most steps a free cell may be reused in a row, at most A; None: A.
+        branches: R names.
+        context: the run the errors were measured on.
+
+    Raises:
+        ScheduleError: shapes that do not agree, numbers out of range, or locks that contradict.
+    """
+    table, locks = _checked(error, costs, locked, branches)
+    steps, blocks, width, ages = table.shape
+    most = ages if max_age is None else check_count("max_age", max_age, ages)
+    goals = _goals(speedups)
+    groups = _groups(blocks, width, share)  # (G, L R) of 0 and 1
+    flat = table.reshape(steps, blocks * width, ages)
+    rows = np.einsum("scA,gc->sgA", flat, groups.astype(np.float64))
+    held = _held(locks.reshape(steps, -1), groups, branches)
+    patterns, losses = _best_patterns(_segments(rows, held, most))
+    price = groups @ (costs.compute - costs.reuse).reshape(-1)
+    start, events = _events(losses, price)
+    floor = steps * (float(costs.fixed) + float(costs.reuse.sum()))
+    full = steps * (float(costs.fixed) + float(costs.compute.sum()))
+    spent = floor + float((start * price).sum()) + np.cumsum([0.0, *(e[2] for e in events)])
+    lost = float(losses[start - 1, np.arange(len(start))].sum())
+    # A row's own loss where it has none beside it could come out a rounding below zero.
+    error_after = np.maximum(0.0, lost + np.cumsum([0.0, *(e[3] for e in events)]))
+    counts, done = start.copy(), 0
+    packed, costed, losing = [], [], []
+    for goal in goals:
+        # A hair of slack, so that a budget met exactly is not missed by a rounding.
+        limit = full / goal * (1 + 1e-12)
+        while done < len(events) and spent[done] > limit:
+            counts[events[done][0]] = events[done][1]
+            done += 1
+        used, cost, loss = counts, float(spent[done]), float(error_after[done])
+        if done:
+            used, cost, loss = _fitted(counts, events[done - 1], losses, price, limit, cost, loss)
+        chosen = np.stack([patterns[n - 1, g] for g, n in enumerate(used)], axis=1)  # (S, G)
+        packed.append(np.packbits(chosen @ groups > 0))
+        costed.append(cost)
+        losing.append(loss)
+    return Front(
+        packed=np.stack(packed),
+        shape=(steps, blocks, width),
+        speedup=full / np.array(costed),
+        error=np.array(losing),
+        costs=costs,
+        branches=tuple(branches),
+        context=context,
+    )
+
+
+def at_speedup(front: Front, speedup: float) -> Schedule:
+    """The least that has to be reused to be `speedup` times as fast; the fastest where none is."""
+    if not math.isfinite(speedup):
+        raise ScheduleError(f"a speed-up of {speedup} was asked for: expected a number, 1 or more")
+    index = int(np.searchsorted(front.speedup, speedup * (1 - 1e-9)))
+    return front.schedule(min(index, len(front) - 1))
+
+
+def locks(schedule: Schedule, cells: ArrayLike) -> NDArray[np.uint8]:
+    """Locks (S, L, R) that hold the given cells, bool (S, L, R), as the schedule has them."""
+    kept = np.where(schedule.computed, COMPUTED, REUSED)
+    return np.where(np.asarray(cells, bool), kept, FREE).astype(np.uint8)
+
+
+# -- the dynamic program -------------------------------------------------------------------
+
+
+def _segments(rows: NDArray[np.float64], held: NDArray[np.uint8], most: int) -> NDArray[np.float64]:
+    """(S, S + 1, G): loss of the cells between computed steps i and j, infinite if forbidden.
+
+    j = S stands for the end of the run.
+    """
+    steps, groups, ages = rows.shape
+    segments = np.full((steps, steps + 1, groups), np.inf)
+    for i in range(steps):
+        later = np.arange(i + 1, steps)
+        age = later - i
+        own = rows[later, :, np.minimum(age, ages) - 1] * np.maximum(1.0, age / ages)[:, None]
+        wrong = (held[later] == COMPUTED) | ((held[later] == FREE) & (age > most)[:, None])
+        own = np.where(wrong, np.inf, own)
+        segments[i, i + 1] = 0.0
+        segments[i, i + 2 :] = np.cumsum(own, axis=0)
+    for j in range(steps):
+        segments[:, j, held[j] == REUSED] = np.inf
+    return segments
+
+
+def _best_patterns(
+    segments: NDArray[np.float64],
+) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Best patterns bool (S, G, S) by number of computed steps 1..S, and their losses (S, G)."""
+    steps, _, groups = segments.shape
+    best = np.full((steps, groups), np.inf)  # by last computed step, for n computed so far
+    best[0] = 0.0
+    losses = np.empty((steps, groups))
+    before = np.zeros((steps, steps, groups), np.int16)  # [n, j]: the computed step before j
+    last = np.zeros((steps, groups), np.int16)
+    inner, ends = segments[:, :steps], segments[:, steps]
+    for n in range(steps):
+        final = best + ends
+        last[n] = final.argmin(axis=0)
+        losses[n] = final.min(axis=0)
+        if n + 1 < steps:
+            reached = best[:, None] + inner  # (i, j, G)
+            before[n + 1] = reached.argmin(axis=0)
+            best = reached.min(axis=0)
+    patterns = np.zeros((steps, groups, steps), bool)
+    at = np.arange(groups)
+    for n in range(steps):
+        j = last[n]
+        for k in range(n, -1, -1):
+            patterns[n, at, j] = True
+            j = before[k, j, at]
+    return patterns, losses
+
+
+def _events(
+    losses: NDArray[np.float64], price: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], list[Event]]:
+    """Where each group starts, and every change to fewer computed cells, best bargain first.
+
+    Returns:
+        Computed cells of each group at the start (G,), and changes (group, computed cells after
+        it, cost added, loss added) in the order in which a falling budget wants them.
+    """
+    start, found = [], []
+    for group in range(losses.shape[1]):
+        hull = _hull(losses[:, group])
+        start.append(hull[0])
+        if price[group] <= 0:
+            continue  # reusing saves nothing here
+        for order, (n, fewer) in enumerate(zip(hull, hull[1:], strict=False)):
+            cost = (fewer - n) * float(price[group])
+            loss = float(losses[fewer - 1, group] - losses[n - 1, group])
+            found.append((-loss / cost, order, group, fewer, cost, loss))
+    # Within a group the hull makes bargains worse and worse, but rounding may draw two level.
+    found.sort(key=lambda e: e[:3])
+    return np.array(start), [e[2:] for e in found]
+
+
+def _fitted(
+    counts: NDArray[np.int64],
+    event: Event,
+    losses: NDArray[np.float64],
+    price: NDArray[np.float64],
+    limit: float,
+    cost: float,
+    loss: float,
+) -> tuple[NDArray[np.int64], float, float]:
+    """The last change taken back as far as the budget allows, where that loses less.
+
+    A hull edge may span several computed cells at once; the counts between its ends lie above the
+    hull, so no multiplier picks them, but they are the best of their row all the same.
+    """
+    group, fewer = event[:2]
+    spare = max(0, int((limit - cost) / price[group]))
+    own = losses[fewer - 1 : fewer + spare, group]
+    extra = int(own.argmin())
+    used = counts.copy()
+    used[group] += extra
+    return used, cost + extra * float(price[group]), loss + float(own[extra] - own[0])
+
+
+def _hull(losses: NDArray[np.float64]) -> list[int]:
+    """Numbers of computed steps on the lower convex hull of the losses, most first."""
+    hull: list[int] = []
+    for n in range(len(losses), 0, -1):
+        loss = losses[n - 1]
+        if not np.isfinite(loss):
+            continue
+        while len(hull) > 1:
+            a, b = hull[-2], hull[-1]
+            # b lies on or above the line from a to n.
+            if (losses[b - 1] - losses[a - 1]) * (a - n) < (loss - losses[a - 1]) * (a - b):
+                break
+            hull.pop()
+        hull.append(n)
+    return hull
+
+
+# -- what was asked for --------------------------------------------------------------------
+
+
+def _checked(
+    error: ArrayLike, costs: Costs, locked: ArrayLike | None, branches: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    table = np.asarray(error)
+    names = check_branches(tuple(branches))
+    if table.ndim != 4 or table.dtype.kind != "f" or 0 in table.shape:
+        raise ScheduleError(
+            f"errors are {table.dtype} {table.shape}: expected floats (steps, blocks, branches, "
+            "ages)"
+        )
+    steps, blocks, width, ages = table.shape
+    check_count("steps", steps, MAX_STEPS)
+    if costs.compute.shape != (blocks, width) or width != len(names):
+        raise ScheduleError(
+            f"errors are of {blocks} blocks and {width} branches, costs of "
+            f"{costs.compute.shape} and names of {len(names)}: expected the same of all"
+        )
+    unread = np.arange(steps)[:, None] < np.arange(1, ages + 1)
+    table = np.where(unread[:, None, None, :], 0.0, table.astype(np.float64))
+    if not (np.isfinite(table) & (table >= 0)).all():
+        step, block, branch, age = map(int, np.argwhere(~(np.isfinite(table) & (table >= 0)))[0])
+        raise ScheduleError(
+            f"block {block}, {names[branch]}, step {step}: the error at age {age + 1} is "
+            f"{table[step, block, branch, age]}: expected 0 or more; measure again"
+        )
+    held = np.zeros(table.shape[:3], np.uint8) if locked is None else np.asarray(locked)
+    if held.shape != table.shape[:3] or held.dtype.kind not in "iu" or held.max() > REUSED:
+        raise ScheduleError(
+            f"locks are {held.dtype} {held.shape}: expected 0, 1 or 2 for {table.shape[:3]}"
+        )
+    if (held[0] == REUSED).any():
+        raise ScheduleError(
+            "a cell of step 0 is locked as reused: nothing is stored before it; unlock it"
+        )
+    return table, held.astype(np.uint8)
+
+
+def _goals(speedups: Sequence[float] | None) -> list[float]:
+    goals = np.geomspace(1.0, FASTEST, POINTS) if speedups is None else np.asarray(speedups, float)
+    if goals.ndim != 1 or not goals.size or not np.isfinite(goals).all() or goals.min() < 1:
+        raise ScheduleError(f"speed-ups are {speedups!r:.60}: expected numbers of 1 or more")
+    if (np.diff(goals) < 0).any():
+        raise ScheduleError(f"speed-ups are {speedups!r:.60}: expected them to rise; sort them")
+    return goals.tolist()
+
+
+def _groups(blocks: int, width: int, share: str) -> NDArray[np.int64]:
+    """Which rows share one pattern: (G, L R) of 0 and 1."""
+    rows = np.eye(blocks * width, dtype=np.int64)
+    if share == "free":
+        return rows
+    if share == "blocks":
+        return rows.reshape(blocks, width, -1).sum(axis=0)
+    if share == "steps":
+        return rows.sum(axis=0, keepdims=True)
+    raise ScheduleError(f'share is {share!r:.40}: expected "free", "blocks" or "steps"')
+
+
+def _held(
+    held: NDArray[np.uint8], groups: NDArray[np.int64], branches: Sequence[str]
+) -> NDArray[np.uint8]:
+    """Locks (S, L R) of rows -> locks (S, G) of what shares a pattern; step 0 is computed."""
+    computed, reused = ((held == kind) @ groups.T > 0 for kind in (COMPUTED, REUSED))
+    computed[0] = True
+    if (computed & reused).any():
+        step, group = map(int, np.argwhere(computed & reused)[0])
+        labels = [
+            f"block {row // len(branches)} {branches[row % len(branches)]}"
+            for row in np.flatnonzero(groups[group] & (held[step] > 0))
+        ]
+        raise ScheduleError(
+            f"step {step}: {', '.join(labels[:4])} are to share one pattern, but some are locked as "
+            "computed and some as reused; unlock some, or let every row have its own pattern"
+        )
+    return np.where(computed, COMPUTED, np.where(reused, REUSED, FREE)).astype(np.uint8)

@@ -1,0 +1,369 @@
+"""`python -m tests.bench.engine`: what a schedule promises, what the engine and its peers deliver.
+
+Everything in turn in one process, float32 on the CPU, one picture with guidance: our runs,
+diffusers' own DiTPipeline (without its autoencoder), the same mask of whole steps in cache-dit
+(where installed) and in diffusers' MagCache hooks, and the bare matrix products of the blocks as
+the floor. "reached" is the measured speed-up over the own full run, as a share of what the
+multiply-accumulates promise. The shipped model has trained weights, the others random ones of the
+published shapes.
+"""
+
+import argparse
+import copy
+import importlib.util
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from types import SimpleNamespace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from diffusers import DDIMScheduler, DiTPipeline, DiTTransformer2DModel
+from diffusers.hooks import MagCacheConfig, apply_mag_cache
+
+from caching import Model, Schedule, cost_of, sample
+from caching.engine.run import Run
+from caching.measure.timing import setting_of
+from caching.models.loading import SHIPPED_FOLDER
+from tests.bench.full_size import free_gib
+from tests.caching import tiny
+
+GUIDANCE = 2.0
+# Bars of the shipped model: full over diffusers' time, a reused step over a full one, and reached.
+BAR_FULL, BAR_REUSED, BAR_REACHED = 0.75, 0.05, 0.97
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A published DiT at 256 px, patch 2."""
+
+    blocks: int
+    heads: int
+    head_width: int
+    steps: int  # few enough for minutes
+    gib: float  # weights in float32, with the label table that diffusers holds in every block
+
+
+SHAPES = {
+    "DiT-S/2": Shape(12, 6, 64, 20, 0.2),
+    "DiT-B/2": Shape(12, 12, 64, 10, 0.6),
+    "DiT-XL/2": Shape(28, 16, 72, 4, 2.8),
+}
+SHIPPED, SHIPPED_STEPS = "shipped", 20
+DIFFUSERS, OURS, REUSED = "diffusers' DiTPipeline", "ours, full", "ours, everything reused"
+
+
+def module_of(name: str) -> DiTTransformer2DModel:
+    """diffusers' own module of a model's name, as plain as diffusers has it."""
+    if name == SHIPPED:
+        folder = SHIPPED_FOLDER / "transformer"
+        return DiTTransformer2DModel.from_pretrained(folder, local_files_only=True).eval()
+    shape = SHAPES[name]
+    torch.manual_seed(0)
+    return DiTTransformer2DModel(
+        num_layers=shape.blocks,
+        num_attention_heads=shape.heads,
+        attention_head_dim=shape.head_width,
+        in_channels=4,
+        out_channels=8,
+        sample_size=32,
+    ).eval()
+
+
+def l2c_like(steps: int, blocks: int) -> Schedule:
+    """The pattern of Learning-to-Cache's published router of 50 steps, for any number of steps.
+
+    Every second step may reuse: all of its cells until 0.44 of the way, then fewer, none from 0.6.
+    """
+    actions = np.zeros((steps, blocks, 2), np.uint8)
+    cells = np.random.default_rng(0).permutation(blocks * 2)
+    for s in range(1, steps, 2):
+        share = np.clip((0.6 - s / steps) / 0.16, 0, 1)
+        actions[s].reshape(-1)[cells[: round(share * len(cells))]] = 1
+    return Schedule(actions)
+
+
+def at_random(steps: int, blocks: int) -> Schedule:
+    """Half of the cells, anywhere, after the first step."""
+    actions = (np.random.default_rng(0).random((steps, blocks, 2)) < 0.5).astype(np.uint8)
+    actions[0] = 0
+    return Schedule(actions)
+
+
+def all_reused(steps: int, blocks: int) -> Schedule:
+    actions = np.ones((steps, blocks, 2), np.uint8)
+    actions[0] = 0
+    return Schedule(actions)
+
+
+# -- peers ---------------------------------------------------------------------------------
+
+
+class NoPicture(torch.nn.Module):
+    """An autoencoder that returns latents, so that a pipeline's time is the transformer's."""
+
+    config = SimpleNamespace(scaling_factor=1.0)
+    device = torch.device("cpu")
+    dtype = torch.float32
+
+    def decode(self, latents):
+        return SimpleNamespace(sample=latents)
+
+
+def pipeline_of(module, noise) -> DiTPipeline:
+    """A pipeline over modules of its own that share the weights of `module`."""
+    shared = {id(p): p for p in (*module.parameters(), *module.buffers())}
+    # cache-dit replaces methods of the class, so each pipeline gets a class, of the name it knows.
+    own = type("DiTPipeline", (DiTPipeline,), {})
+    pipe = own(copy.deepcopy(module, shared), NoPicture(), DDIMScheduler(**noise))
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def with_mag_cache(pipe, mask) -> None:
+    """MagCache as a mask: ratio 1 never reaches its threshold, ratio 3 always does."""
+    config = MagCacheConfig(
+        threshold=1.0,
+        max_skip_steps=10**6,
+        retention_ratio=0.0,
+        num_inference_steps=len(mask),
+        mag_ratios=[3.0 if computed else 1.0 for computed in mask],
+    )
+    apply_mag_cache(pipe.transformer, config)
+
+
+def with_cache_dit(pipe, mask) -> None:
+    """cache-dit's static mask; it computes the first block at every step, less it cannot."""
+    os.environ.setdefault("CACHE_DIT_LOG_LEVEL", "error")  # it reads this once, when imported
+    import cache_dit
+
+    config = cache_dit.DBCacheConfig(
+        Fn_compute_blocks=1,
+        Bn_compute_blocks=0,
+        max_warmup_steps=1,
+        num_inference_steps=len(mask),
+        steps_computation_mask=[int(computed) for computed in mask],
+        steps_computation_policy="static",
+        enable_separate_cfg=False,
+    )
+    cache_dit.enable_cache(pipe, cache_config=config)
+
+
+def drawn(pipe, steps: int) -> None:
+    pipe(
+        class_labels=[1],
+        guidance_scale=GUIDANCE,
+        generator=torch.Generator().manual_seed(0),
+        num_inference_steps=steps,
+        output_type="pt",
+    )
+
+
+def obeys(pipe, mask) -> bool:
+    """Whether two runs in a row compute the last block exactly as often as the mask says."""
+    calls = []
+    query = pipe.transformer.transformer_blocks[-1].attn1.to_q
+    handle = query.register_forward_hook(lambda *_: calls.append(1))
+    drawn(pipe, len(mask))
+    first = len(calls)
+    drawn(pipe, len(mask))
+    handle.remove()
+    return first == sum(mask) and len(calls) == 2 * first
+
+
+# -- what is timed -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """What runs, the row it is compared with, and the share of work that was promised."""
+
+    name: str
+    run: Callable[[], object]
+    base: str
+    work: float | None = None  # None: nothing is reused
+    seconds: list[float] = field(default_factory=list)
+    # Of our runs: the steps without what comes before and after, and each step but the first.
+    stepped: list[float] = field(default_factory=list)
+    step_ms: list[float] = field(default_factory=list)
+
+    def turn(self) -> None:
+        began = time.perf_counter()
+        result = self.run()
+        self.seconds.append(time.perf_counter() - began)
+        if isinstance(result, Run):
+            self.stepped.append(result.step_ms.sum() / 1e3)
+            self.step_ms.extend(result.step_ms[1:])
+
+    def forget(self) -> None:
+        for kept in (self.seconds, self.stepped, self.step_ms):
+            kept.clear()
+
+
+def bare(family, linears, product, steps: int) -> Callable[[], None]:
+    """The products of every step with inputs that are already there, and nothing else."""
+    x = {weight.shape[1]: torch.randn(2, family.tokens, weight.shape[1]) for weight, _ in linears}
+    heads = torch.randn(2, family.heads, family.tokens, family.width // family.heads)
+
+    @torch.no_grad()
+    def run():
+        for _ in range(steps):
+            for weight, bias in linears:
+                product(x[weight.shape[1]], weight, bias)
+            for _ in range(family.blocks):
+                F.scaled_dot_product_attention(heads, heads, heads)
+
+    return run
+
+
+def our_linears(family):
+    parts = family.parts
+    fused = [(p.qkv_weight, p.qkv_bias) for p in parts]
+    rest = [m for p in parts for m in (p.out, p.activation.proj, p.down)]
+    return [*fused, *((m.weight, m.bias) for m in rest)]
+
+
+def their_linears(module):
+    blocks = [(b.attn1, b.ff.net) for b in module.transformer_blocks]
+    each = [(a.to_q, a.to_k, a.to_v, a.to_out[0], f[0].proj, f[2]) for a, f in blocks]
+    return [(m.weight, m.bias) for block in each for m in block]
+
+
+def peers_of(plain, noise, mask, work: float, work_but_first: float) -> tuple[list[Row], list[str]]:
+    """The mask in cache-dit and in diffusers' hooks, and a line for each that cannot be timed."""
+    steps, rows, left_out = len(mask), [], []
+    for name, enable, share in (
+        ("diffusers' MagCache, FORA-2", with_mag_cache, work),
+        ("cache-dit F1B0, FORA-2", with_cache_dit, work_but_first),
+    ):
+        if enable is with_cache_dit and not importlib.util.find_spec("cache_dit"):
+            left_out.append("cache-dit not installed, skipped")
+            continue
+        pipe = pipeline_of(plain, noise)
+        enable(pipe, mask)
+        if obeys(pipe, mask):
+            rows.append(Row(name, partial(drawn, pipe, steps), DIFFUSERS, share))
+        else:
+            left_out.append(f"{name}: did not run the mask it was given, skipped")
+    return rows, left_out
+
+
+def rows_of(name: str, steps: int) -> tuple[Model, list[Row], list[str]]:
+    """The model, what to time on it, and what was left out."""
+    plain, noise = module_of(name), tiny.V if name == SHIPPED else tiny.EPSILON
+    model = Model.from_modules(copy.deepcopy(plain), scheduler=noise)
+    family, blocks = model.family, model.blocks
+    latents = torch.randn(1, *family.latent_shape, generator=torch.Generator().manual_seed(0))
+    fora = Schedule.every(steps, blocks, 2)
+    but_first = fora.actions.copy()
+    but_first[:, 0] = 0
+    schedules = {
+        OURS: Schedule.full(steps, blocks),
+        "ours, FORA-2": fora,
+        "ours, L2C-like": l2c_like(steps, blocks),
+        "ours, 50 % at random": at_random(steps, blocks),
+        REUSED: all_reused(steps, blocks),
+    }
+    pipe = pipeline_of(plain, noise)
+    theirs, ours = their_linears(plain), our_linears(family)
+    rows = [
+        Row("bare products, by F.linear", bare(family, theirs, F.linear, steps), DIFFUSERS),
+        Row("bare products, as ours", bare(family, ours, family.linear, steps), OURS),
+        Row(DIFFUSERS, partial(drawn, pipe, steps), DIFFUSERS),
+    ]
+    for label, schedule in schedules.items():
+        run = partial(sample, model, schedule, label=1, latents=latents, cfg_scale=GUIDANCE)
+        work = None if label == OURS else cost_of(model, schedule).work
+        rows.append(Row(label, run, OURS, work))
+    peers, left_out = peers_of(
+        plain,
+        noise,
+        (fora.actions == 0).all((1, 2)).tolist(),
+        cost_of(model, fora).work,
+        cost_of(model, Schedule(but_first)).work,
+    )
+    return model, [*rows, *peers], left_out
+
+
+# -- what is said --------------------------------------------------------------------------
+
+
+def ratio(over: list[float], under: list[float]) -> float:
+    """Median of the turns' own ratios: what slows a whole turn down cancels."""
+    return statistics.median(a / b for a, b in zip(over, under, strict=True))
+
+
+def reached(row: Row, base: Row) -> tuple[float, float | None]:
+    """Measured over promised speed-up: of the whole run, and of our steps alone."""
+    whole = ratio(base.seconds, row.seconds) * row.work
+    return whole, ratio(base.stepped, row.stepped) * row.work if row.stepped else None
+
+
+def say(name: str, model: Model, steps: int, rows: list[Row], left_out: list[str]) -> None:
+    by_name = {row.name: row for row in rows}
+    diffusers, ours = by_name[DIFFUSERS].seconds, by_name[OURS]
+    out = [f"\n{name}: {steps} steps with guidance on {setting_of(model)}"]
+    out.append(
+        f"{'':28} {'seconds':>8} {'fastest':>8} {'of diffusers':>13} {'speed-up':>9} "
+        f"{'promised':>9} {'reached':>8} {'steps alone':>12}"
+    )
+    cached = [row for row in rows if row.work is not None]
+    for row in rows:
+        text = f"{row.name:28} {statistics.median(row.seconds):8.3f} {min(row.seconds):8.3f} "
+        text += f"{ratio(row.seconds, diffusers):13.2f}"
+        if row in cached:
+            base = by_name[row.base]
+            whole, alone = reached(row, base)
+            text += f" {ratio(base.seconds, row.seconds):8.2f}x {1 / row.work:8.2f}x {whole:8.1%}"
+            text += f" {alone:12.1%}" if alone else ""
+        out.append(text)
+    reused = statistics.median(by_name[REUSED].step_ms) / statistics.median(ours.step_ms)
+    out.append(f"a step with everything reused takes {reused:.1%} of a full step")
+    out.extend(left_out)
+    if name == SHIPPED:
+        full = ratio(ours.seconds, diffusers)
+        mine = [row for row in cached if row.base == OURS and row.name != REUSED]
+        worst = min(mine, key=lambda row: reached(row, ours)[0])
+        share = reached(worst, ours)[0]
+        for text, holds in (
+            (f"full at {full:.2f} of diffusers' time (bar {BAR_FULL})", full <= BAR_FULL),
+            (f"reused step {reused:.1%} (bar {BAR_REUSED:.0%})", reused <= BAR_REUSED),
+            (f"{worst.name} reached {share:.1%} (bar {BAR_REACHED:.0%})", share >= BAR_REACHED),
+        ):
+            out.append(f"{text}: {'holds' if holds else 'MISSED'}")
+    sys.stdout.write("\n".join(out) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.engine", description=__doc__)
+    names = (SHIPPED, *SHAPES)
+    parser.add_argument("--models", nargs="+", choices=names, default=names)
+    parser.add_argument("--steps", type=int, help="of every model; default: few for large ones")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=5)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    for name in args.models:
+        steps = args.steps or (SHIPPED_STEPS if name == SHIPPED else SHAPES[name].steps)
+        needed = 2.5 if name == SHIPPED else 2 + 2 * SHAPES[name].gib
+        if free_gib() < needed:
+            sys.stdout.write(f"\n{name}: needs {needed:.0f} GiB of free memory, skipped\n")
+            continue
+        model, rows, left_out = rows_of(name, steps)
+        for turn in range(args.repeats + 1):
+            for row in rows:
+                row.turn()
+            if not turn:  # the first warms up
+                for row in rows:
+                    row.forget()
+        say(name, model, steps, rows, left_out)
+
+
+if __name__ == "__main__":
+    main()
