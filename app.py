@@ -18,6 +18,7 @@ import gradio as gr
 from viz import text
 from viz.compare import CompareView
 from viz.grid import ScheduleGrid
+from viz.grid.show import value_of
 from viz.live import Engine
 from viz.pages import studio
 from viz.pages.edits import Parts
@@ -128,7 +129,7 @@ def _layout(handlers: Handlers, start: Any) -> dict[str, Any]:
             parts |= _controls(start)
         with gr.Column(scale=6, min_width=340, elem_classes="cb-centre"):
             parts["grid"] = ScheduleGrid(
-                studio.value_of(start.state),
+                value_of(start.state),
                 spec=start.spec(),
                 layer=start.layer(),
                 live=studio.executed_of(result),

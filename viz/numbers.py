@@ -26,11 +26,11 @@ def _time_words(ms: float) -> str:
     return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms"
 
 
-def title_of(name: str, f: Figures) -> str:
-    """What a run is called on the page."""
+def title_of(name: str, f: Figures, policy: str | None = None) -> str:
+    """What a run is called on the page; `policy`: what decided the cached one."""
     return {
         "full": f"Full, {f.steps} steps",
-        "cached": "Your schedule",
+        "cached": policy or "Your schedule",
         "fewer": f"{f.steps} plain steps",
     }[name]
 
@@ -56,7 +56,8 @@ def _cell(text: str, tip: str, test: str) -> str:
     return f'<td title="{html.escape(tip)}" data-testid="{test}">{html.escape(text)}</td>'
 
 
-def _row(name: str, f: Figures, full: Figures, setting: str) -> str:
+def _row(name: str, f: Figures, result: Result) -> str:
+    full, setting = result.figures["full"], result.setting
     many = ", ".join(f"{t:.0f}" for t in f.total_ms)
     times = (
         f"median of {len(f.total_ms)} runs in turn ({many} ms), {setting}; autoencoder not included"
@@ -73,7 +74,7 @@ def _row(name: str, f: Figures, full: Figures, setting: str) -> str:
         _cell(psnr_words(f.psnr_db), PSNR_TIP, f"{name}-psnr"),
         _cell(DASH if f.ssim is None else f"{f.ssim:.3f}", SSIM_TIP, f"{name}-ssim"),
     ]
-    head = f'<th scope="row">{html.escape(title_of(name, f))}</th>'
+    head = f'<th scope="row">{html.escape(title_of(name, f, result.policy))}</th>'
     return f'<tr class="cb-row-{name}">{head}{"".join(cells)}</tr>'
 
 
@@ -82,6 +83,8 @@ def _note(result: Result, *, stale: bool, other_model: bool) -> str:
         return f"Measured with {result.model}, not with this model: press Run to measure this one."
     if stale:
         return "Measured before the last change: press Run to measure what you see now."
+    if result.policy is not None:
+        return f"{verdict(result)} {result.policy} decided this, not your paint: Bake paints it."
     return verdict(result)
 
 
@@ -91,8 +94,7 @@ def numbers_html(result: Result, *, stale: bool, other_model: bool = False) -> s
     `stale`: the page asks for something else than what was measured; `other_model`: even of another
     model.
     """
-    full = result.figures["full"]
-    rows = "".join(_row(name, result.figures[name], full, result.setting) for name in NAMES)
+    rows = "".join(_row(name, result.figures[name], result) for name in NAMES)
     heads = "".join(
         f'<th scope="col">{h}</th>' for h in ("Run", "Work", "Time", "Faster", "PSNR", "SSIM")
     )

@@ -10,6 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+# The colours of brushes, by number; one name in both themes. Chosen by search so that any two of
+# them, and each from compute and from reuse, lie at least 0.1 apart in OKLab for full and for red-,
+# green- and blue-blind vision.
+BRUSHES: Sequence[str] = (
+    "#E69F00", "#D6611A", "#FED706", "#93CC9A", "#3E7D82", "#7E48CD", "#C09BDA", "#913E2A",
+)  # fmt: skip
+BRUSHES_DARK: Sequence[str] = (
+    "#E69F00", "#BC6942", "#F4EA4E", "#A1F6D4", "#1A5C5C", "#7256AE", "#C9BCF6", "#9F2201",
+)  # fmt: skip
+BRUSH_NAMES: Sequence[str] = (
+    "amber", "orange", "yellow", "green", "teal", "violet", "lilac", "brick",
+)  # fmt: skip
+
 # One entry per role; the two themes must hold the same roles (a test proves it).
 LIGHT: Mapping[str, str] = {
     "paper": "#FFFFFF",
@@ -144,8 +157,19 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
+def legible(fill: str) -> str:
+    """The better of near-black and white to write on a colour."""
+    return max("#0B1015", "#FFFFFF", key=lambda ink: contrast(ink, fill))
+
+
+def _brush_roles(fills: Sequence[str]) -> dict[str, str]:
+    """`brush-n`, what brush n fills its cells with, and `on-brush-n`, what is written on it."""
+    roles = {f"brush-{n}": fill for n, fill in enumerate(fills)}
+    return roles | {f"on-brush-{n}": legible(fill) for n, fill in enumerate(fills)}
+
+
 def css_variables() -> str:
     """Both themes as CSS: `--cb-<role>` on :root, and again under Gradio's class `.dark`."""
-    light = "".join(f"--cb-{role}:{colour};" for role, colour in LIGHT.items())
-    dark = "".join(f"--cb-{role}:{colour};" for role, colour in DARK.items())
+    themes = {**LIGHT, **_brush_roles(BRUSHES)}, {**DARK, **_brush_roles(BRUSHES_DARK)}
+    light, dark = ("".join(f"--cb-{role}:{c};" for role, c in roles.items()) for roles in themes)
     return f":root{{{light}}}\n.dark{{{dark}}}\n"

@@ -27,7 +27,8 @@ class Offer:
         title: what a person reads.
         note: what it decides by, and where it is from, one or two sentences.
         field: the threshold's name in the policy.
-        default, most: the slider starts at `default` and goes from 0 to `most`.
+        default, most: the slider starts at `default`, which does something on the shipped model at
+            20 steps, and goes from 0 to `most`; the papers' own values are the policies' defaults.
         plain: the policy for a model of L blocks over S steps, without calibration.
         calibrate: the policy with what full runs of the model tell it; None: needs nothing.
     """
@@ -67,7 +68,7 @@ OFFERS: tuple[Offer, ...] = (
         "TeaCache",
         "TeaCache (arXiv 2411.19108): skips all blocks while the modulated input of block 0 has "
         "changed little, through a polynomial fitted on this model's own full runs.",
-        "threshold", 0.25, 2.0, lambda blocks, steps: TeaCache(), TeaCache.calibrated,
+        "threshold", 0.2, 2.0, lambda blocks, steps: TeaCache(), TeaCache.calibrated,
     ),
     Offer(
         "fbcache",
@@ -80,42 +81,42 @@ OFFERS: tuple[Offer, ...] = (
         "dbcache",
         "DBCache",
         "DBCache (cache-dit): as first block cache with more blocks computed first, and a warm-up.",
-        "threshold", 0.15, 1.0, _dbcache,
+        "threshold", 0.2, 1.0, _dbcache,
     ),
     Offer(
         "magcache",
         "MagCache",
         "MagCache (arXiv 2506.09045): skips by a curve of residual magnitudes measured on this "
         "model's own full runs; looks at nothing while it runs.",
-        "threshold", 0.06, 1.0, lambda blocks, steps: MagCache(), MagCache.calibrated,
+        "threshold", 0.12, 1.0, lambda blocks, steps: MagCache(), MagCache.calibrated,
     ),
     Offer(
         "dicache",
         "DiCache",
         "DiCache (Bujiazi/DiCache): block 0 is a probe; a skipped step adds the last residuals "
         "aligned by how far the probe has moved.",
-        "threshold", 0.4, 3.0, lambda blocks, steps: DiCache(),
+        "threshold", 0.2, 3.0, lambda blocks, steps: DiCache(),
     ),
     Offer(
         "sencache",
         "SenCache",
         "SenCache (arXiv 2602.24208): skips while measured sensitivities to latents and time, "
         "times how far both have moved, stay small.",
-        "main", 0.07, 2.0, lambda blocks, steps: SenCache(), SenCache.calibrated,
+        "main", 0.1, 2.0, lambda blocks, steps: SenCache(), SenCache.calibrated,
     ),
     Offer(
         "easycache",
         "EasyCache",
         "EasyCache (arXiv 2507.02860): reuses what the whole transformer changed while the change "
         "predicted from its input stays small; the first 10 steps are computed.",
-        "threshold", 0.05, 1.0, lambda blocks, steps: EasyCache(),
+        "threshold", 0.2, 2.0, lambda blocks, steps: EasyCache(),
     ),
     Offer(
         "speca",
         "SpeCa",
         "SpeCa (arXiv 2509.11628): Taylor forecasts in every cell, checked at the last block; the "
         "step after a failed check is full.",
-        "threshold", 0.1, 2.0, lambda blocks, steps: SpeCa(),
+        "threshold", 0.1, 1.0, lambda blocks, steps: SpeCa(),
     ),
 )  # fmt: skip
 

@@ -1,7 +1,8 @@
 """The state of one visitor's page, and the one function that changes it.
 
 Strokes, undo, presets, controls and opened files are all events; `update` is pure and the only
-writer. A refused event raises and leaves the state as it was, so nothing is ever lost.
+writer. A refused event raises and leaves the state as it was, so nothing is ever lost; of several
+operations of the painter, one that is refused costs none of the others.
 """
 
 from __future__ import annotations
@@ -10,12 +11,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from caching.errors import ScheduleError
-from caching.predictors import Predictor
 from caching.schedule import Schedule
-from viz.grid.ops import Op, Paint, Redo, Undo, check, paint
+from viz.brushes import Canvas, Hues, edit
+from viz.grid.ops import Op, Redo, Undo
 
 MAX_HISTORY = 500
 
@@ -47,11 +46,32 @@ class Entry:
     what: str
     schedule: Schedule
     group: str | None = None  # edits of one group in a row, such as a moving slider, are one step
+    hues: Hues = ()  # the colours chosen for brushes, undone and redone with the rest
+
+    @property
+    def canvas(self) -> Canvas:
+        return Canvas(self.schedule, self.hues)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An operation of the painter that was not taken, and why."""
+
+    rev: int
+    words: str
+
+
+class Refused(ValueError):
+    """Raised when the state has changed, but for operations of the painter that were not taken."""
 
 
 @dataclass(frozen=True)
 class ViewState:
-    """Everything a page shows that a person decided. `ack` is the last stroke that was taken in."""
+    """Everything a page shows that a person decided.
+
+    `ack` is the last operation of the painter that was dealt with; `refused` the last one that was
+    not taken, until a message comes that is taken in whole.
+    """
 
     model: ModelFacts
     settings: Settings
@@ -59,6 +79,7 @@ class ViewState:
     past: tuple[Entry, ...] = ()
     future: tuple[Entry, ...] = ()
     ack: int = 0
+    refused: Refusal | None = None
 
     @property
     def schedule(self) -> Schedule:
@@ -123,31 +144,20 @@ class UseModel:
 Event = Strokes | Refuse | Repaint | Resteps | Configure | UseModel
 
 
-def flat_actions(schedule: Schedule) -> np.ndarray:
-    """The painter's cell order: uint8 (L * R * S,), block-major rows of steps."""
-    flat: np.ndarray = schedule.actions.transpose(1, 2, 0).reshape(-1)
-    return flat
-
-
-def _from_flat(flat: np.ndarray, like: Schedule) -> Schedule:
-    steps, blocks, branches = like.actions.shape
-    actions = flat.reshape(blocks, branches, steps).transpose(2, 0, 1)
-    return Schedule(actions, like.legend, like.branches, like.context)
-
-
-def _push(state: ViewState, what: str, schedule: Schedule, group: str | None = None) -> ViewState:
-    if schedule == state.schedule:
+def _push(state: ViewState, what: str, canvas: Canvas, group: str | None = None) -> ViewState:
+    if canvas == state.now.canvas:
         return state
     past = state.past
     if group is None or group != state.now.group or not past:
         past = (*past, state.now)[-MAX_HISTORY:]
-    return replace(state, now=Entry(what, schedule, group), past=past, future=())
+    now = Entry(what, canvas.schedule, group, canvas.hues)
+    return replace(state, now=now, past=past, future=())
 
 
-def _stroke_words(op: Paint, legend: tuple[Predictor, ...]) -> str:
-    cells = sum(length for _, length in op.runs)
-    action = legend[op.to - 1].label if op.to else "compute"
-    return f"paint {action} on {cells} cell{'s' if cells != 1 else ''}"
+def _repaint(
+    state: ViewState, what: str, schedule: Schedule, group: str | None = None
+) -> ViewState:
+    return _push(state, what, Canvas(schedule, state.now.hues), group)
 
 
 def _apply(state: ViewState, op: Op) -> ViewState:
@@ -163,16 +173,21 @@ def _apply(state: ViewState, op: Op) -> ViewState:
         return replace(
             state, now=state.future[-1], past=(*state.past, state.now), future=state.future[:-1]
         )
-    schedule = state.schedule
-    check(op, schedule.actions.size, len(schedule.legend))
-    flat = paint(flat_actions(schedule), op, steps=schedule.steps)
-    return _push(state, _stroke_words(op, schedule.legend), _from_flat(flat, schedule))
+    edited = edit(state.now.canvas, op)
+    return _push(state, edited.what, edited.canvas)
 
 
 def _strokes(state: ViewState, ops: tuple[Op, ...]) -> ViewState:
-    for op in ops:
-        if op.rev > state.ack:
-            state = replace(_apply(state, op), ack=op.rev)
+    """Every operation that is new and fits; the last one that does not is noted with the reason."""
+    fresh = [op for op in ops if op.rev > state.ack]
+    if fresh:  # a message that is sent again must not wipe the reason of the first time
+        state = replace(state, refused=None)
+    for op in fresh:
+        try:
+            state = _apply(state, op)
+        except ValueError as error:
+            state = replace(state, refused=Refusal(op.rev, str(error)))
+        state = replace(state, ack=op.rev)
     return state
 
 
@@ -180,7 +195,8 @@ def update(state: ViewState, event: Event) -> ViewState:
     """The state after `event`.
 
     Raises:
-        ScheduleError, ValueError: the event does not fit the grid; the old state still holds.
+        ScheduleError, ValueError: the event does not fit the grid; the old state still holds. An
+            operation of the painter raises nothing: see `ViewState.refused`.
     """
     match event:
         case Strokes(ops):
@@ -189,12 +205,12 @@ def update(state: ViewState, event: Event) -> ViewState:
             return replace(state, ack=max(state.ack, rev))
         case Repaint(what, schedule, group):
             schedule.check_fits(blocks=state.model.blocks, branches=state.model.branches)
-            return _push(state, what, schedule, group)
+            return _repaint(state, what, schedule, group)
         case Resteps(steps):
             if steps == state.schedule.steps:
                 return state
             schedule = state.schedule.resample(steps)
-            return _push(state, f"{steps} steps", schedule, "steps")
+            return _repaint(state, f"{steps} steps", schedule, "steps")
         case Configure(settings):
             if not 0 <= settings.label < len(state.model.class_names):
                 raise ScheduleError(
@@ -207,7 +223,7 @@ def update(state: ViewState, event: Event) -> ViewState:
                 state,
                 model=model,
                 settings=settings,
-                now=Entry("start", schedule),
+                now=Entry("start", schedule, hues=state.now.hues),
                 past=(),
                 future=(),
             )
@@ -234,9 +250,16 @@ class Session:
         return self._state
 
     def dispatch(self, event: Event) -> ViewState:
-        """Apply one event and return the new state; raises what `update` raises."""
+        """Apply one event and return the new state; raises what `update` raises.
+
+        Raises:
+            Refused: operations of the painter were not taken; the others were, and the state holds.
+        """
         with self._lock:
-            self._state = update(self._state, event)
+            before, self._state = self._state, update(self._state, event)
+            refused = self._state.refused
+            if isinstance(event, Strokes) and refused and refused is not before.refused:
+                raise Refused(refused.words)
             return self._state
 
     def begin_run(self) -> Callable[[], bool]:

@@ -28,13 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(asked: argparse.Namespace, terminal: Terminal) -> None:
-    from caching.engine.run import Run, iter_sample
+    from caching.engine.request import whole
+    from caching.engine.run import MAX_LAGS, Run, iter_sample
     from caching.formats.tables import trace_csv
 
+    lags = whole("lags", asked.lags, 1, MAX_LAGS)
     model = shared.load(asked)
     picture = shared.picture_of(asked, model)
     steps = asked.steps if asked.steps is not None else 20
-    for item in iter_sample(model, None, steps=steps, lags=asked.lags, **picture):
+    for item in iter_sample(model, None, steps=steps, lags=lags, **picture):
         if not isinstance(item, Run):
             terminal.progress("full run", item.step + 1, item.steps)
             continue

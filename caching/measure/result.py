@@ -107,6 +107,7 @@ def tables_of(model: Model, times: BranchTimes, change: np.ndarray) -> Tables:
     """Prediction tables from a model's shapes, its measured times and a trace (S, L, R, K)."""
     blocks, branches = range(model.blocks), range(len(model.branches))
     macs = [[model.family.branch_macs(b, r) for r in branches] for b in blocks]
+    embed_macs, head_macs = model.family.end_macs()
     return Tables(
         fixed_ms=times.fixed_ms,
         compute_ms=times.compute_ms,
@@ -115,6 +116,8 @@ def tables_of(model: Model, times: BranchTimes, change: np.ndarray) -> Tables:
         compute_macs=np.array(macs, np.int64),
         change=change,
         source=times.source,
+        embed_macs=embed_macs,
+        head_macs=head_macs,
     )
 
 
@@ -201,6 +204,8 @@ def _tables(values: Mapping[str, Any], change: np.ndarray) -> Tables:
         compute_macs=np.array(values["compute_macs"]).reshape(shape),
         change=change,
         source=values["source"],
+        embed_macs=values.get("embed_macs", 0),  # older recordings count them as always run
+        head_macs=values.get("head_macs", 0),
     )
 
 

@@ -49,11 +49,11 @@ class _Given:
         times = self.timesteps[self.start : self.stop]
         n, u, d = len(times), len(self.labels), f.width
         sines = f.parts[0].embedder.time_proj(times).to(f.dtype)  # alike in every block
+        sines, y = sines.repeat_interleave(u, 0), self.labels.repeat(n)  # (S U, 256), (S U,)
         made = sines.new_empty(n, 6 * f.blocks + 2, u, 1, d)
         for i, b in enumerate(f.parts):
             e = b.embedder
-            c = e.timestep_embedder(sines)[:, None] + e.class_embedder(self.labels)  # (S, U, D)
-            c = F.silu(c)
+            c = F.silu(e.timestep_embedder(sines) + e.class_embedder(y))  # (S U, D)
             if not i:
                 final = f.linear(c, f.module.proj_out_1.weight, f.module.proj_out_1.bias)
                 made[:, -2:] = final.view(n, u, 2, 1, d).transpose(1, 2)

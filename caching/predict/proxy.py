@@ -9,17 +9,20 @@ stays small enough to stand in two languages. Per cell, with age = steps since i
     change = 0 if computed, 1 if left out (kind "skip"), else change[s, l, r, min(age, K) - 1]
              max(1, age / K)
 
-and per step w = 1/2 where only the conditional half of the batch runs, e = 0 where embedding and
-final layer do not run either, both 1 elsewhere:
+and per step w = 1/2 where only the conditional half of the batch runs, e and h = 0 where there is
+no patch embedding and no final layer, all 1 elsewhere. With ends = e embed_macs + h head_macs:
 
-    work    = (sum w e fixed_macs + sum w part compute_macs) / (all of it computed)
-    ms      = sum w e fixed_ms + sum w time
+    work    = (sum (fixed_macs - embed_macs - head_macs + w ends) + sum w part compute_macs)
+              / (all of it computed)
+    ms      = sum w max(e, h) fixed_ms + sum w time
     speedup = ms of the full schedule / ms
     drift   = sum change / (S L R)
 
 The changes were measured for reuse. Forecasts, corrected and partly computed branches and covered
 cells count in `drift` as if they were reused: for them it is rather too high, but nothing
 guarantees that. A branch that is left out changes by all of its output, so it counts 1.
+
+What a predictor notes besides, where a branch is computed, is not in these sums; `Cost` has it.
 
 Every sum adds the cells in one order, row by row (row = l * R + r), a row from step 0 on, so that
 the page's numbers equal these to the last digit.
@@ -60,6 +63,7 @@ class Tables:
             in any float type; NaN where s < lag becomes 0. Half precision, because that is what
             the page receives, and both must add the same numbers.
         source: where the numbers are from, for a reader.
+        embed_macs, head_macs: what patch embedding and final layer take of fixed_macs.
         shares: predictor -> (L, R) its MACs over those of the branch; one that is missing counts
             nothing. `caching.predict.shares` fills it. Not part of the JSON.
 
@@ -74,6 +78,8 @@ class Tables:
     compute_macs: NDArray[np.int64]
     change: NDArray[np.float16]
     source: str
+    embed_macs: int = 0
+    head_macs: int = 0
     shares: Mapping[Predictor, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,6 +92,8 @@ class Tables:
             "fixed_macs": int(_checked("fixed_macs", self.fixed_macs, (), whole=True)),
             "compute_macs": _checked("compute_macs", self.compute_macs, shape, whole=True),
             "change": change,
+            "embed_macs": int(_checked("embed_macs", self.embed_macs, (), whole=True)),
+            "head_macs": int(_checked("head_macs", self.head_macs, (), whole=True)),
         }
         shares = {p: _checked(f"share of {p.title}", v, shape) for p, v in self.shares.items()}
         for name, value in values.items():
@@ -98,6 +106,11 @@ class Tables:
             raise ScheduleError(
                 f"a full step costs {self.full_step_ms} ms and {self.full_step_macs} MACs: "
                 "expected more than 0 of both; measure the model first"
+            )
+        if self.embed_macs + self.head_macs > self.fixed_macs:
+            raise ScheduleError(
+                f"embedding and final layer take {self.embed_macs} + {self.head_macs} MACs: "
+                f"expected no more than the {self.fixed_macs} outside all branches"
             )
         if not isinstance(self.source, str) or not self.source:
             raise ScheduleError("source is empty: expected where the numbers are from")
@@ -160,6 +173,8 @@ class Tables:
                 "data": base64.b64encode(packed).decode("ascii"),
             },
             "source": self.source,
+            "embed_macs": self.embed_macs,
+            "head_macs": self.head_macs,
         }
 
 
@@ -200,12 +215,14 @@ def predict(schedule: Schedule, tables: Tables) -> Prediction:
         part = np.where(stands, tables.shares.get(predictor, 0.0), part)
         if predictor.kind == "skip":
             zeroed |= stands
-    batch, embeds = _of_steps(schedule)
+    batch, embeds, heads = _of_steps(schedule)
+    ends = embeds * tables.embed_macs + heads * tables.head_macs
+    kept = tables.fixed_macs - tables.embed_macs - tables.head_macs
     wide = batch[:, None, None]
     own_ms = tables.reuse_ms + part * (tables.compute_ms - tables.reuse_ms)
     cell_ms = np.where(computed, tables.compute_ms, np.where(covered, 0.0, own_ms))
-    macs = _total(batch * embeds * tables.fixed_macs) + _rows(wide * part * tables.compute_macs)
-    ms = _total(batch * embeds * tables.fixed_ms) + _rows(wide * cell_ms)
+    macs = _total(kept + batch * ends) + _rows(wide * part * tables.compute_macs)
+    ms = _total(batch * np.maximum(embeds, heads) * tables.fixed_ms) + _rows(wide * cell_ms)
 
     age = schedule.age().astype(np.int64)
     # Computed cells have age 0: index 0 is read for them and then multiplied away.
@@ -222,14 +239,15 @@ def predict(schedule: Schedule, tables: Tables) -> Prediction:
     )
 
 
-def _of_steps(schedule: Schedule) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(S,) the part of the batch a step runs, and whether it embeds: 1.0 or 0.0."""
-    batch, embeds = np.ones(schedule.steps), np.ones(schedule.steps)
+def _of_steps(schedule: Schedule) -> tuple[NDArray[np.float64], ...]:
+    """(S,) each: the part of the batch a step runs, and 1 or 0: does it embed, has it a head."""
+    batch, embeds, heads = np.ones((3, schedule.steps))
     for number, action in enumerate(schedule.step_legend, 1):
         at = schedule.step_actions == number
         batch[at] = 0.5 if action.half else 1.0
         embeds[at] = float(action.embeds)
-    return batch, embeds
+        heads[at] = float(action.heads)
+    return batch, embeds, heads
 
 
 def _total(terms: NDArray[np.float64]) -> float:

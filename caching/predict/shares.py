@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,11 +50,21 @@ class _Shapes:
             return 2 * rows * d * d + 2 * t * d * d + 2 * rows * t * d
         return 8 * rows * d * d
 
-    def linear_macs(self, block: int, r: int) -> dict[str, int]:
-        t, d = self.tokens, self.width
+    def linears(self, block: int, r: int) -> dict[str, tuple[SimpleNamespace, None]]:
+        """Weights of which nothing but the shape is known."""
+        d = self.width
         if r == ATTN:
-            return dict.fromkeys(("q", "k", "v", "out"), t * d * d)
-        return {"up": 4 * t * d * d, "down": 4 * t * d * d}
+            return {name: (SimpleNamespace(shape=(d, d)), None) for name in ("q", "k", "v", "out")}
+        return {
+            "up": (SimpleNamespace(shape=(4 * d, d)), None),
+            "down": (SimpleNamespace(shape=(d, 4 * d)), None),
+        }
+
+    def linear_macs(self, block: int, r: int) -> dict[str, int]:
+        return {
+            name: self.tokens * weight.shape[0] * weight.shape[1]
+            for name, (weight, _) in self.linears(block, r).items()
+        }
 
 
 def with_shares(

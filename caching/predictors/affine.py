@@ -25,9 +25,10 @@ class Affine(Predictor):
     The correction of CacheQuant (arXiv 2503.01323, its DEC without the quantisation): per step and
     channel, least squares over full runs, a = cov(F, F0) / var(F0), b = mean(F) - a mean(F0). Block
     Caching (2312.03209) has the same scale and shift but trains them by distillation. Both are made
-    for U-Nets; here each branch of each block has its own. The reference fits what the full run
-    does, so that inputs which earlier estimates have shifted are not what it was fitted on.
-    `per="cell"` fits one a and one b for all channels.
+    for U-Nets; here each branch of each block has its own. It is fitted on what full runs do, as
+    there: that lowers the error of a cell from exact inputs, while inputs that earlier estimates
+    have shifted are not what it was fitted on, and the picture need not be nearer than with plain
+    reuse. `per="cell"` fits one a and one b for all channels.
     """
 
     per: str = "channel"

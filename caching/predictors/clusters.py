@@ -101,7 +101,8 @@ class Clusters(Predictor):
         fresh = cell.family.branch_rows(cell.x, cell.given, cell.s, cell.block, cell.r, rows)
         d0 = left.get(newest.step, newest.output).scatter(1, where, fresh)
         if self.gamma:
-            d0 = d0.lerp(_spread(fresh, labels.gather(1, rows), labels), self.gamma)
+            mean, _ = _means(fresh, labels.gather(1, rows), fresh.shape[1])
+            d0 = d0.lerp(mean.gather(1, labels[..., None].expand(d0.shape)), self.gamma)
         noted = [(e.step, left[e.step]) for e in cell.past[1:] if e.step in left]
         cell.shared[cell.block, cell.r] = ((newest.step, d0), *noted)
         left[newest.step] = d0
@@ -185,21 +186,20 @@ def one_of_each(labels: Tensor, draws: Tensor, k: int) -> Tensor:
     return (draws + first).argsort(dim=1, descending=True, stable=True)[:, :k]
 
 
-def _spread(fresh: Tensor, own: Tensor, labels: Tensor) -> Tensor:
-    """For every token (N, T, D) the mean of its cluster's fresh outputs (N, k, D).
-
-    Args:
-        own: (N, k) labels of the fresh tokens.
-        labels: (N, T) of all, each below k.
-    """
+def _means(values: Tensor, labels: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Mean (N, k, D) of the values (N, T, D) with each label (N, T), and how many (N, k, 1)."""
     import torch
+    import torch.nn.functional as F
 
-    n, k, width = fresh.shape
-    total = torch.zeros_like(fresh)
-    total = total.scatter_add(1, own[..., None].expand(fresh.shape), fresh)
-    count = fresh.new_zeros(n, k).scatter_add(1, own, fresh.new_ones(own.shape))
-    mean = total / count.clamp(min=1)[..., None]
-    return mean.gather(1, labels[..., None].expand(-1, -1, width))  # (N, T, D)
+    if values.is_cuda:
+        # scatter_add sums in any order there, and a run would not repeat to the last bit.
+        total = F.one_hot(labels, k).to(values.dtype).mT @ values
+    else:
+        total = values.new_zeros(len(values), k, values.shape[2])
+        total = total.scatter_add(1, labels[..., None].expand(values.shape), values)
+    count = torch.zeros_like(total[..., 0])
+    count = count.scatter_add(1, labels, torch.ones_like(values[..., 0]))[..., None]
+    return total / count.clamp(min=1), count
 
 
 def k_means(tokens: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,18 +210,14 @@ def k_means(tokens: Tensor, centroids: Tensor) -> tuple[Tensor, Tensor]:
     """
     import torch
 
-    n, _, width = tokens.shape
-    k = centroids.shape[1]
-    running = torch.ones(n, dtype=torch.bool, device=tokens.device)
+    running = torch.ones(len(tokens), dtype=torch.bool, device=tokens.device)
     labels = torch.zeros(tokens.shape[:2], dtype=torch.int64, device=tokens.device)
     for _ in range(MAX_ITERATIONS):
         x, old = tokens[running], centroids[running]
         nearest = torch.cdist(x, old, p=1).argmin(-1)
         labels[running] = nearest
-        total = torch.zeros_like(old)
-        total = total.scatter_add(1, nearest[..., None].expand(-1, -1, width), x)
-        count = x.new_zeros(len(x), k).scatter_add(1, nearest, x.new_ones(nearest.shape))
-        mean = torch.where(count[..., None] > 0, total / count.clamp(min=1)[..., None], old)
+        mean, count = _means(x, nearest, old.shape[1])
+        mean = torch.where(count > 0, mean, old)
         moves = ~torch.isclose(old, mean, rtol=TOLERANCE).flatten(1).all(1)
         still = running.clone()
         still[running] = moves

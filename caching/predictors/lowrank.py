@@ -33,11 +33,11 @@ class LowRank(Predictor):
     Increment-calibrated caching (ICC, arXiv 2505.05829), W_a W_b being W at rank `rank`: the best
     approximation ("svd"), or D_l^-1 SVD_r(D_l W D_r) D_r^-1 ("ca-svd", channel-aware), where
     D = (mean |channel|)^1/2 of the linear's outputs (l) and inputs (r) over full runs, and no entry
-    of D is below its largest / 1000. As in the reference (its `stat_upd`, not in the paper), the
-    magnitudes of each row of each call are brought to 0..1 over the channels before the mean, so
-    that no step outweighs others. It takes them from noised training images; here they come from
-    sampling. Its default rank is 128, for a width of 1152; its README's flag for plain SVD in fact
-    selects CA-SVD, because argparse reads "False" as true.
+    of D is below its largest / 1000. As in the reference's code (`stat_upd`), the magnitudes of
+    each row of each call are brought to 0..1 over the channels before the mean, so that no step
+    outweighs others. It takes them from noised training images; here they come from sampling. Its
+    default rank is 128, for a width of 1152; its README's flag for plain SVD in fact selects
+    CA-SVD, because argparse reads "False" as true.
 
     What is noted at a computed step is z_c = y_c - W_a W_b x_c, one tensor per linear instead of
     two, so that y = z_c + W_a W_b x. Where rank (in + out) exceeds in · out the product W_a W_b

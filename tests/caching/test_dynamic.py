@@ -184,6 +184,12 @@ def test_magcache_has_the_first_step_computed_without_retention():
     assert row(decided(policy, [Scripted(s) for s in range(3)], facts(3))) == "C--"
 
 
+def test_magcache_skips_at_the_threshold_itself():
+    policy = MagCache(threshold=0.5, most=9, retain=0.0, ratios=(1.0, 0.5, 1.0))
+    # 0.5, and 0.5 more
+    assert row(decided(policy, [Scripted(s) for s in range(3)], facts(3))) == "C-C"
+
+
 def test_a_curve_is_read_at_the_nearest_point():
     assert nearest((1.0, 2.0, 3.0, 4.0, 5.0), 3) == (1.0, 3.0, 5.0)
     assert nearest((1.0, 2.0, 3.0), 5) == (1.0, 1.0, 2.0, 3.0, 3.0)  # 0.5 and 1.5: to even
@@ -264,9 +270,9 @@ def test_easycache_predicts_with_the_gain_between_computed_steps():
     ]
     # Two channels of the prediction, two of variances; only the conditional half counts.
     outputs = [
-        torch.cat([full(a, 2, 2, 2, 2), full(777.0 * a, 2, 2, 2, 2)], 1)
+        torch.cat([full(a, 2, 2, 2, 2), full(777.0 + s, 2, 2, 2, 2)], 1)
         * torch.tensor([1.0, 1e3]).view(2, 1, 1, 1)
-        for a in v
+        for s, a in enumerate(v)
     ]
     choices = decided(EasyCache(threshold=0.35, warmup=2), views, facts(7), outputs)
     # gain 4 / 1; 4 * 0.5 / 14 = 0.1429; 0.2857; + 4 * 1 / 14: computed. gain |20 - 14| / |3 - 1|;

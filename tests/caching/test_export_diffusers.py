@@ -206,6 +206,28 @@ def test_pictures_after_each_other_and_batches_of_other_sizes(bare):
     assert error(one, three[:1]) < 1e-5
 
 
+def test_a_label_that_comes_in_later_finds_nothing_of_the_picture_before(bare):
+    space = module_of(export_schedule(painted(), "diffusers"))
+    noise = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def picture(*labels):
+        x, solver = noise, ddim()
+        solver.set_timesteps(STEPS)
+        for t, label in zip(solver.timesteps, labels, strict=False):  # fewer labels stop it
+            eps = bare(x, timestep=t.expand(1), class_labels=torch.tensor([label])).sample
+            x = solver.step(eps, t, x).prev_sample
+        return x
+
+    later = [7] * 3 + [2] * (STEPS - 3)
+    with torch.no_grad():
+        space["apply_schedule"](bare)
+        expected = picture(*later)
+        space["apply_schedule"](bare)
+        picture(*[2] * 3)  # leaves what label 2 had at its third step
+        with pytest.warns(UserWarning, match="ended after 3 of 8 steps"):
+            assert torch.equal(picture(*later), expected)
+
+
 @pytest.mark.parametrize("steps", [STEPS - 1, STEPS + 1, 3])
 def test_another_number_of_steps_is_an_error_at_once_when_the_scheduler_is_known(bare, steps):
     solver = ddim()

@@ -18,6 +18,7 @@ from caching.formats.exporters import EXPORTERS, export_schedule
 from caching.formats.importers import import_schedule
 from caching.formats.importers.settings import runs
 from caching.predictors.reuse import Reuse
+from caching.predictors.skip import Skip
 from caching.predictors.taylor import Taylor
 from caching.schedule import Schedule
 from tests.caching.strategies import schedules
@@ -121,6 +122,12 @@ def test_residual_steps_of_the_schedule_are_what_cache_dit_does():
         "At 2 reused steps the target adds what the blocks added at the last full step, after the "
         "gates; your schedule does something else there, so pictures differ.",
     )
+
+
+def test_magcache_refuses_steps_in_which_blocks_at_the_ends_run():
+    schedule = Schedule.full(5, 6).paint_steps([1, 3], Residual(2, 1))
+    with pytest.raises(ScheduleError, match="this schedule has none: its 12 cells"):
+        export_schedule(schedule, "diffusers-magcache")
 
 
 def test_other_brushes_and_actions_are_declared():
@@ -248,13 +255,18 @@ def test_summary_groups_the_steps_that_are_alike():
 
 
 def test_summary_counts_what_is_kept():
-    """Block 0 attn is kept after steps 0 and 1, all six after step 1, and so on: see ROWS."""
+    """Block 0 attn after step 0, all six after 1, one after 2, four after 3: see ROWS."""
     text = export_schedule(MIXED, "summary").text
     assert "Outputs kept for later steps: 6 at most (after step 1)" in text
     assert "  after each step: 1 6 1 4 0 0 0 0\n" in text
     assert "Outputs kept for later steps: 0 at most" in (
         export_schedule(Schedule.full(3, 2), "summary").text
     )
+    # A whole-step action at step 2 uses no output, and the step after it still needs them.
+    between = Schedule.from_rows(["CRRRC", "CCCCC"]).paint_steps([2], Residual(0, 0))
+    assert "  after each step: 1 1 1 0 0\n" in export_schedule(between, "summary").text
+    skipped = Schedule.from_rows(["CZZZ", "CCCR"], legend=(Skip(), Reuse()))
+    assert "  after each step: 0 0 1 0\n" in export_schedule(skipped, "summary").text
 
 
 # -- refusals ------------------------------------------------------------------------------

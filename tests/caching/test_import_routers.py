@@ -7,6 +7,7 @@ import pickle
 import pickletools
 import warnings
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -79,11 +80,17 @@ def test_bare_routers_and_other_float_types_are_read():
 
 
 def test_no_warning_and_nothing_is_left_allowed_for_others():
-    before = torch.serialization.get_safe_globals()
+    before = set(torch.serialization.get_safe_globals())
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         import_schedule(foreign.SAMPLES["l2c"])
-    assert torch.serialization.get_safe_globals() == before
+    assert set(torch.serialization.get_safe_globals()) == before
+
+
+def test_many_readers_at_once_do_not_take_the_allow_list_from_each_other():
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: import_schedule(foreign.SAMPLES["l2c"]), range(64)))
+    assert len({one.schedule for one in found}) == 1
 
 
 def test_published_routers_of_u_vit_are_refused_by_name():
@@ -199,6 +206,15 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked():
     assert len(bomb) < 2**20
     with pytest.raises(ScheduleError, match=r"compressed or holds 200\.0 MiB in 0\.2 MiB"):
         import_schedule(bomb)
+
+
+def test_a_packed_zip_is_refused_however_small_it_is():
+    packed = repacked(foreign.SAMPLES["l2c"], compression=zipfile.ZIP_DEFLATED)
+    file = io.BytesIO(packed)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = b"x" * 60_000  # larger outside than inside
+    with pytest.raises(ScheduleError, match="the zip is compressed"):
+        import_schedule(file.getvalue())
 
 
 def test_a_zip_of_very_many_entries_is_refused():

@@ -14,9 +14,9 @@ from caching.predictors.taylor import Taylor
 from caching.predictors.tokens import Tokens
 from caching.predictors.trend import Trend
 from tests.caching import tiny
+from tests.caching.predictor_cases import EVERY, Half
 from tests.caching.spy import own
 from tests.caching.test_cost import counted_macs, held_bytes
-from tests.caching.test_predictors_engine import EVERY, Half
 
 BLOCKS, STEPS = 3, 10
 

@@ -1,8 +1,7 @@
 """Runs under history- and token-based predictors: against a plain reference, and invariants."""
 
 import dataclasses
-from dataclasses import asdict, dataclass
-from typing import ClassVar
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -11,11 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caching import Schedule, iter_sample, sample
-from caching.actions.base import Kind, StepAction
-from caching.dynamic.base import Choice, Decider, Policy
-from caching.engine.executor import COVERED, LOWERED, Executor
-from caching.engine.states import States
-from caching.predictors.base import Predictor
+from caching.engine.executor import LOWERED, Executor
 from caching.predictors.clusters import Clusters
 from caching.predictors.extrapolate import Extrapolate
 from caching.predictors.foca import FoCa
@@ -26,91 +21,13 @@ from caching.predictors.taylor import Taylor
 from caching.predictors.tokens import SCORES, Tokens
 from caching.predictors.trend import Trend
 from tests.caching import plain_predictors as plain
-from tests.caching import tiny
-from tests.caching.spy import finished, own, relative, spied
-
-BLOCKS, STEPS = 2, 7
-
-# All at once, in one legend; several of a kind, because notes belong to the predictor.
-EVERY = (
-    Reuse(),
-    Taylor(2),
-    Hermite(2, 0.5),
-    Trend(1.2),
-    Extrapolate(0.5),
-    FoCa(),
-    Skip(),
-    Tokens(0.3, "attention", 3),
-    Tokens(0.3, "norm", 2),
-    Tokens(0.5, "random", 3),
-    Tokens(0.4, "age", 3),
-    Clusters(4, 0.1, 2),
-    Clusters(3, 0.0, 0),
-)
-
-
-@dataclass(frozen=True)
-class Half(StepAction):
-    """A step of the test: the conditional half alone, its output for both."""
-
-    name: ClassVar[str] = "half"
-    letter: ClassVar[str] = "H"
-    label: ClassVar[str] = "half"
-    kind: ClassVar[Kind] = "guidance"
-    half: ClassVar[bool] = True
-
-    def run(self, step):
-        part = step.halved()
-        out = part.head(part.through(part.embed(), 0, part.blocks))
-        return torch.cat([out, out])
+from tests.caching.predictor_cases import BLOCKS, EVERY, STEPS, double_pair, gap, painted
+from tests.caching.spy import finished, relative, spied
 
 
 @pytest.fixture(scope="module")
 def pair():
-    """A model in float64, so that a tie between scores is a tie in both, and diffusers' own."""
-    module = tiny.dit(blocks=BLOCKS).double()
-    return own(module, tiny.V), module
-
-
-def painted(seed, legend, *, steps=STEPS, halves=0.0, share=0.4):
-    """A random schedule in which some whole steps are computed."""
-    rng = np.random.default_rng(seed)
-    shape = (steps, BLOCKS, 2)
-    cells = np.where(rng.random(shape) < share, 0, rng.integers(1, len(legend) + 1, shape))
-    cells[rng.random(steps) < 0.25] = 0
-    cells[0] = 0
-    own_steps = (rng.random(steps) < halves).astype(np.uint8)
-    own_steps[0] = 0
-    return Schedule(cells.astype(np.uint8), legend, step_actions=own_steps, step_legend=(Half(),))
-
-
-def gap(pair, schedule, *, labels=(1, 4), seed=5, guidance=3.0):
-    """The worst relative error of any cell, and the executed grid as the reference expects it."""
-    model, module = pair
-    watched, spy = spied(model)
-    run = finished(
-        iter_sample(watched, schedule, label=list(labels), seed=seed, cfg_scale=guidance)
-    )
-    seeds = tuple(seed + i for i in range(len(labels)))
-    rows, null = torch.tensor(labels), torch.full((len(labels),), model.family.classes)
-    other = plain.Plain(
-        module,
-        schedule.actions,
-        [(p.name, asdict(p)) for p in schedule.legend],
-        seeds=seeds * run.request.passes,
-        half=np.flatnonzero(schedule.step_actions).tolist(),
-    )
-    rows = torch.cat([rows, null]) if run.request.passes == 2 else rows
-    other.run(spy.inputs, run.timesteps, rows)
-    assert set(other.seen) == set(spy.cells)
-    expected = schedule.actions.copy()
-    for at in other.lowered:
-        expected[at] |= LOWERED
-    assert np.array_equal(run.executed, expected)
-    return max(
-        float((spy.cells[at] - out).abs().max() / out.abs().max().clamp(min=1))
-        for at, out in other.seen.items()
-    )
+    return double_pair()
 
 
 # -- against the plain reference, cell for cell ----------------------------------------------
@@ -307,78 +224,3 @@ def test_a_lower_order_is_the_lower_order(pair):
     cells[3] = 2
     asked = Schedule(cells, (Reuse(), Taylor(1)))
     assert torch.equal(lowered.latents, sample(model, asked, label=1).latents)
-
-
-# -- going on from snapshots, and policies -----------------------------------------------------
-
-
-@settings(max_examples=25)
-@given(seed=st.integers(0, 10**6), edits=st.integers(1, 3), halves=st.sampled_from([0.0, 0.2]))
-def test_an_edited_run_that_goes_on_is_the_run_from_the_start(pair, seed, edits, halves):
-    model, _ = pair
-    rng = np.random.default_rng(seed)
-    states = States(budget_mib=64)
-    schedule = painted(seed, EVERY, halves=halves)
-    sample(model, schedule, label=1, states=states)
-    for _ in range(edits):
-        cells = schedule.actions.copy()
-        start = int(rng.integers(1, STEPS))
-        where = rng.random(cells.shape) < 0.3
-        where[:start] = False
-        cells[where] = rng.integers(0, len(EVERY) + 1, int(where.sum()))
-        schedule = dataclasses.replace(schedule, actions=cells).compact()
-        schedule = dataclasses.replace(
-            schedule, legend=(*schedule.legend, *(p for p in EVERY if p not in schedule.legend))
-        )
-        run = sample(model, schedule, label=1, states=states)
-        fresh = sample(model, schedule, label=1)
-        assert torch.equal(run.latents, fresh.latents)
-        assert np.array_equal(run.executed, fresh.executed)
-
-
-def test_estimates_of_an_earlier_run_are_not_taken_for_computed_outputs(pair):
-    """A run that stored estimates is gone on from by one that would not have."""
-    model, _ = pair
-    states = States(budget_mib=64)
-    legend = (Taylor(1), Trend())
-    before = Schedule.from_rows(["CCTTTG"] * 4, legend=legend)
-    after = Schedule.from_rows(["CCTTTT"] * 4, legend=legend[:1])
-    sample(model, before, label=1, states=states)
-    run = sample(model, after, label=1, states=states)
-    assert run.resumed_from == 5
-    assert torch.equal(run.latents, sample(model, after, label=1).latents)
-
-
-@dataclass(frozen=True)
-class Alternating(Policy):
-    """A policy of the test: every other step is what it was given."""
-
-    cells: Predictor = EVERY[0]
-
-    name: ClassVar[str] = "alternating"
-    label: ClassVar[str] = "alternating"
-
-    @property
-    def legend(self):
-        return (self.cells,)
-
-    def begin(self, facts):
-        chosen = self.cells
-
-        class Every2nd(Decider):
-            def decide(self, view):
-                return Choice(cells=chosen) if view.s in (2, 3, 5, 6) else Choice()
-
-        return Every2nd()
-
-
-@pytest.mark.parametrize("predictor", EVERY, ids=lambda p: p.title)
-def test_a_policy_may_choose_any_and_the_baked_run_is_the_same(pair, predictor):
-    model, _ = pair
-    run = sample(model, label=1, steps=STEPS, policy=Alternating(predictor))
-    assert (run.executed[[2, 3, 5, 6]] & ~np.uint8(LOWERED) == 1).all()
-    assert not run.executed[[0, 1, 4]].any()
-    baked = sample(model, run.baked, label=1)
-    assert torch.equal(run.latents, baked.latents)
-    assert np.array_equal(run.executed, baked.executed)
-    assert not (run.executed == COVERED).any()

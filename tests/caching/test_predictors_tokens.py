@@ -92,6 +92,13 @@ def test_ages_are_of_the_cell_alone_and_notes_are_replaced():
     assert family.asked[-1] == (6, [[0]])
 
 
+def test_of_equal_tokens_the_first_are_taken():
+    family, x = Flat(), torch.zeros(1, 1000, 1)
+    past = [Entry(0, torch.zeros_like(x), True)]
+    Tokens(0.5, "age").stand_in(cell(family, 1, past, {}, x=x))
+    assert family.asked[-1] == (1, [list(range(500))])
+
+
 def test_the_norm_is_of_the_hidden_state():
     family = Flat()
     x = torch.tensor([[[1.0], [-9.0], [3.0], [2.0]], [[8.0], [0.0], [0.0], [0.0]]])

@@ -5,12 +5,13 @@ Run it by hand with `python -m tests.ui.grid_demo [port]` to try the painter wit
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # must precede the import of gradio
@@ -18,74 +19,41 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # must precede the i
 import gradio as gr
 import numpy as np
 
-from viz.grid import (
-    REUSE,
-    Brush,
-    Op,
-    Paint,
-    ScheduleGrid,
-    Tables,
-    Undo,
-    check,
-    grid_layer,
-    grid_live,
-    grid_spec,
-    grid_value,
-    paint,
-)
+from caching.actions.residual import Residual
+from caching.marks import COVERED, LOWERED
+from caching.predictors import Reuse
+from caching.predictors.base import Predictor
+from caching.predictors.taylor import Taylor
+from caching.schedule import Schedule
+from viz.grid import Op, ScheduleGrid, Tables, grid_layer
 from viz.grid.encode import REFUSED
+from viz.grid.show import live_of, spec_of, value_of
+from viz.state import (
+    Entry,
+    ModelFacts,
+    Refused,
+    Repaint,
+    Session,
+    Settings,
+    Strokes,
+    UseModel,
+    ViewState,
+)
 
-FORECAST = Brush("taylor1", "forecast", "Forecast")
+SETTINGS = Settings(0, 0, 2.0, "ddim")
 LAGS = 4
 
 
-@dataclass(frozen=True, eq=False)
-class State:
-    """The schedule, what came before and after it, and how far the page has been followed."""
-
-    actions: np.ndarray  # uint8 (S, L, R)
-    legend: tuple[Brush, ...] = (REUSE,)
-    past: tuple[tuple[str, np.ndarray], ...] = ()
-    future: tuple[tuple[str, np.ndarray], ...] = ()
-    ack: int = 0
-
-    def push(self, label: str, actions: np.ndarray) -> State:
-        past = (*self.past, (label, self.actions))[-100:]
-        return replace(self, actions=actions, past=past, future=())
+def facts(blocks: int) -> ModelFacts:
+    return ModelFacts(f"demo of {blocks}", blocks, ("attn", "mlp"), ("ball",))
 
 
-def reduce(state: State, ops: tuple[Op, ...]) -> State:
-    """Apply what is new, in order; a refused operation is acknowledged and changes nothing."""
-    for op in ops:
-        if op.rev <= state.ack:
-            continue
-        state = replace(_apply(state, op), ack=op.rev)
-    return state
+def schedule_of(actions: np.ndarray, legend: tuple[Predictor, ...] = (Reuse(),)) -> Schedule:
+    return Schedule(actions, legend)
 
 
-def _apply(state: State, op: Op) -> State:
-    s, blocks, branches = state.actions.shape
-    try:
-        check(op, state.actions.size, len(state.legend))
-    except ValueError:
-        return state
-    if isinstance(op, Paint):
-        flat = state.actions.transpose(1, 2, 0).reshape(-1)
-        painted = paint(flat, op, steps=s).reshape(blocks, branches, s).transpose(2, 0, 1)
-        return state.push("stroke", painted.copy())
-    here, there = (state.past, state.future) if isinstance(op, Undo) else (state.future, state.past)
-    if not here:
-        return state
-    label, actions = here[-1]
-    here, there = here[:-1], (*there, (label, state.actions))
-    past, future = (here, there) if isinstance(op, Undo) else (there, here)
-    return replace(state, actions=actions, past=past, future=future)
-
-
-def value_of(state: State) -> dict[str, Any]:
-    undo = state.past[-1][0] if state.past else None
-    redo = state.future[-1][0] if state.future else None
-    return grid_value(state.actions, ack=state.ack, undo=undo, redo=redo)
+def start(steps: int, blocks: int) -> ViewState:
+    return ViewState(facts(blocks), SETTINGS, Entry("start", schedule_of(every(1, steps, blocks))))
 
 
 def every(n: int, steps: int, blocks: int) -> np.ndarray:
@@ -105,9 +73,9 @@ def change(steps: int, blocks: int) -> np.ndarray:
     return np.where(s >= k, out, np.nan)
 
 
-def spec_of(steps: int, blocks: int, legend: tuple[Brush, ...]) -> dict[str, Any]:
+def tables_of(steps: int, blocks: int) -> Tables:
     depth = np.arange(blocks)[:, None]
-    tables = Tables(
+    return Tables(
         fixed_ms=3.1,
         compute_ms=np.hstack([1.0 + 0.01 * depth, 1.4 + 0.0 * depth]),
         reuse_ms=np.full((blocks, 2), 0.05),
@@ -115,9 +83,15 @@ def spec_of(steps: int, blocks: int, legend: tuple[Brush, ...]) -> dict[str, Any
         compute_macs=np.hstack([9_000_000 + 0 * depth, 12_000_000 + 0 * depth]),
         change=change(steps, blocks),
         source="invented for this demo",
+        embed_macs=200_000,
+        head_macs=300_000,
     )
-    t = [round(999 * (1 - i / steps)) for i in range(steps)]
-    return grid_spec(steps=steps, blocks=blocks, timesteps=t, legend=legend, tables=tables)
+
+
+def spec(state: ViewState) -> dict[str, Any]:
+    steps = state.schedule.steps
+    times = [round(999 * (1 - i / steps)) for i in range(steps)]
+    return spec_of(state, tables_of(steps, state.schedule.blocks), times)
 
 
 def layer_of(steps: int, blocks: int) -> dict[str, Any]:
@@ -126,76 +100,123 @@ def layer_of(steps: int, blocks: int) -> dict[str, Any]:
     return grid_layer(values, label="change since previous step (rel. L1)", low=0.0, high=high)
 
 
-def run(state: State, pace: float, spoiled: bool) -> Iterator[Any]:
+def executed_of(schedule: Schedule) -> np.ndarray:
+    """What a faultless engine would note: uint8 (S, L, R), Taylor without history lowered."""
+    executed = schedule.actions.copy()
+    stored = np.cumsum(schedule.computed, axis=0)
+    for number, predictor in enumerate(schedule.legend, 1):
+        short = (schedule.actions == number) & (stored < predictor.needs)
+        executed[short] = number | LOWERED
+    executed[schedule.covered] = COVERED
+    return executed
+
+
+def run(state: ViewState, pace: float, spoiled: bool) -> Iterator[Any]:
     """A pretended run; when spoiled, two cells of step 5 do something else than painted."""
-    executed = state.actions.copy()
+    schedule = state.schedule
+    executed = executed_of(schedule)
     if spoiled:
         executed[5, 3, 0] = 0 if executed[5, 3, 0] else 1
         executed[5, 7, 1] = REFUSED
     name, ms = f"run {time.time():.3f}", []
-    steps = executed.shape[0]
-    for s in range(steps):
+    for s in range(schedule.steps):
         time.sleep(pace)
         ms.append(20.0 + 5 * math.sin(s))
         yield gr.update(
-            live=grid_live(
-                name, executed[: s + 1], total=steps, done=s == steps - 1, ms=ms,
-                asked=state.actions,
+            live=live_of(
+                name, schedule, executed[: s + 1], schedule.step_actions[: s + 1],
+                done=s == schedule.steps - 1, ms=ms,
             )
         )  # fmt: skip
 
 
-def sized(steps: int, blocks: int, legend: tuple[Brush, ...], ack: int) -> tuple[State, Any]:
-    state = State(every(1, steps, blocks), legend, ack=ack)
-    update = gr.update(
-        value=value_of(state),
-        spec=spec_of(steps, blocks, legend),
-        layer=layer_of(steps, blocks),
-        live=None,
-    )
-    return state, update
+def decided(state: ViewState) -> tuple[Schedule, list[tuple[float | None, float | None]]]:
+    """What a pretended policy makes of a run: a score that grows until a step is computed."""
+    schedule = Schedule.full(state.schedule.steps, state.schedule.blocks)
+    scores: list[tuple[float | None, float | None]] = []
+    steps, total = [], 0.0
+    for s in range(schedule.steps):
+        total += 0.02 + 0.01 * math.cos(s)
+        waits = s < 2
+        scores.append((None, None) if waits else (total, 0.05))
+        if not waits and total < 0.05:
+            steps.append(s)
+        else:
+            total = 0.0
+    return schedule.paint_steps(np.array(steps), Residual()), scores
+
+
+def decide(state: ViewState, pace: float) -> Iterator[Any]:
+    """A pretended run under a policy."""
+    schedule, scores = decided(state)
+    executed, name = executed_of(schedule), f"policy {time.time():.3f}"
+    for s in range(schedule.steps):
+        time.sleep(pace)
+        yield gr.update(
+            live=live_of(
+                name, schedule, executed[: s + 1], schedule.step_actions[: s + 1],
+                done=s == schedule.steps - 1, decided=scores[: s + 1], policy="TestCache",
+            )
+        )  # fmt: skip
 
 
 def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
-    first = State(every(1, steps, blocks))
+    first = start(steps, blocks)
     with gr.Blocks(title="Painter demo") as demo:
-        state = gr.State(first)
+        session = gr.State(Session(first))
         with gr.Row(), gr.Column(min_width=320):
             grid = ScheduleGrid(
-                value_of(first),
-                spec=spec_of(steps, blocks, first.legend),
-                layer=layer_of(steps, blocks),
-                elem_id="grid",
+                value_of(first), spec=spec(first), layer=layer_of(steps, blocks), elem_id="grid"
             )
         with gr.Row():
-            preset = gr.Button("Every 3rd", elem_id="preset", min_width=80)
-            reset = gr.Button("Full", elem_id="reset", min_width=80)
-            go = gr.Button("Run", elem_id="run", min_width=80)
-            spoil = gr.Button("Run, spoiled", elem_id="spoil", min_width=80)
-            stop = gr.Button("Stop", elem_id="stop", min_width=80)
-            big = gr.Button("28 x 50", elem_id="big", min_width=80)
-            small = gr.Button("3 x 8", elem_id="small", min_width=80)
-            brushes = gr.Button("Forecast", elem_id="brushes", min_width=80)
-            point = gr.Button("Point", elem_id="point", min_width=80)
-            hide = gr.Button("Hide", elem_id="hide", min_width=80)
-            show = gr.Button("Show", elem_id="show", min_width=80)
+            buttons = {
+                name: gr.Button(words, elem_id=name, min_width=80)
+                for name, words in {
+                    "preset": "Every 3rd", "reset": "Full", "run": "Run", "spoil": "Run, spoiled",
+                    "decide": "Decide", "bake": "Bake", "stop": "Stop", "big": "28 x 50",
+                    "small": "3 x 8", "brushes": "Forecast", "point": "Point", "hide": "Hide",
+                    "show": "Show",
+                }.items()
+            }  # fmt: skip
         with gr.Row():
             saw = gr.Textbox(label="Python holds", elem_id="saw", lines=2, max_lines=2)
             calls = gr.Number(0, label="calls", elem_id="calls")
             slow = gr.Number(0.0, label="handler delay (s)", elem_id="slow")
 
-        def on_input(ops: tuple[Op, ...], held: State, delay: float, count: float) -> Any:
-            time.sleep(delay or 0.0)
-            held = reduce(held, ops)
-            value = value_of(held)
-            return held, value, "\n".join(value["rows"]), count + 1
+        def answer(held: Session, before: ViewState) -> tuple[Any, str]:
+            now = held.state
+            update: dict[str, Any] = {"value": value_of(now)}
+            if now.now.canvas != before.now.canvas:
+                update["spec"] = spec(now)
+            return gr.update(**update), "\n".join(
+                [*update["value"]["rows"], update["value"]["steps"]]
+            )
 
-        def replaced(label: str, n: int) -> Any:
-            def handler(held: State) -> Any:
-                steps, blocks, _ = held.actions.shape
-                held = held.push(label, every(n, steps, blocks))
-                value = value_of(held)
-                return held, value, "\n".join(value["rows"])
+        def on_input(ops: tuple[Op, ...], held: Session, delay: float, count: float) -> Any:
+            time.sleep(delay or 0.0)
+            before = held.state
+            with contextlib.suppress(Refused):
+                held.dispatch(Strokes(ops))
+            return *answer(held, before), count + 1
+
+        def replaced(words: str, make: Callable[[Schedule], Schedule]) -> Any:
+            def handler(held: Session) -> Any:
+                before = held.state
+                held.dispatch(Repaint(words, make(before.schedule)))
+                return answer(held, before)
+
+            return handler
+
+        def every_nth(n: int) -> Callable[[Schedule], Schedule]:
+            return lambda s: replace(s, actions=every(n, s.steps, s.blocks), step_actions=None)
+
+        def sized(steps: int, blocks: int, legend: tuple[Predictor, ...]) -> Any:
+            def handler(held: Session) -> Any:
+                full = schedule_of(every(1, steps, blocks), legend)
+                now = held.dispatch(UseModel(facts(blocks), SETTINGS, full))
+                return gr.update(
+                    value=value_of(now), spec=spec(now), layer=layer_of(steps, blocks), live=None
+                )
 
             return handler
 
@@ -203,23 +224,34 @@ def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
             "show_progress": "hidden", "api_visibility": "private", "queue": False,
         }  # fmt: skip
         grid.input(
-            on_input, [grid, state, slow, calls], [state, grid, saw, calls],
+            on_input, [grid, session, slow, calls], [grid, saw, calls],
             trigger_mode="always_last", **quiet,
         )  # fmt: skip
-        preset.click(replaced("every 3rd step", 3), state, [state, grid, saw], **quiet)
-        reset.click(replaced("full", 1), state, [state, grid, saw], **quiet)
+        for name, words, make in (
+            ("preset", "every 3rd step", every_nth(3)), ("reset", "full", every_nth(1)),
+            ("bake", "bake", lambda s: decided(start(s.steps, s.blocks))[0]),
+        ):  # fmt: skip
+            buttons[name].click(replaced(words, make), session, [grid, saw], **quiet)
         live: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        one = go.click(lambda held: (yield from run(held, 0.05, False)), state, grid, **live)
-        two = spoil.click(lambda held: (yield from run(held, 0.02, True)), state, grid, **live)
-        stop.click(lambda: gr.update(live=None), None, grid, cancels=[one, two], **quiet)
-        for button, shape in ((big, (50, 28, (REUSE,))), (small, (8, 3, (REUSE,))),
-                              (brushes, (20, 12, (REUSE, FORECAST)))):  # fmt: skip
-            button.click(
-                lambda held, shape=shape: sized(*shape, held.ack), state, [state, grid], **quiet
+        runs = [
+            buttons[name].click(
+                lambda held, go=go: (yield from go(held.state)), session, grid, **live
             )
-        for button, visible in ((hide, False), (show, True)):
-            button.click(lambda v=visible: gr.update(visible=v), None, grid, **quiet)
-        point.click(lambda: gr.update(spot={"row": 6, "step": 9}), None, grid, **quiet)
+            for name, go in {
+                "run": lambda state: run(state, 0.05, False),
+                "spoil": lambda state: run(state, 0.02, True),
+                "decide": lambda state: decide(state, 0.05),
+            }.items()
+        ]
+        buttons["stop"].click(lambda: gr.update(live=None), None, grid, cancels=runs, **quiet)
+        for name, shape in {
+            "big": (50, 28, (Reuse(),)), "small": (8, 3, (Reuse(),)),
+            "brushes": (20, 12, (Reuse(), Taylor())),
+        }.items():  # fmt: skip
+            buttons[name].click(sized(*shape), session, grid, **quiet)
+        for name, visible in (("hide", False), ("show", True)):
+            buttons[name].click(lambda v=visible: gr.update(visible=v), None, grid, **quiet)
+        buttons["point"].click(lambda: gr.update(spot={"row": 6, "step": 9}), None, grid, **quiet)
     return demo
 
 

@@ -27,16 +27,20 @@ class Painter:
     def rows(self) -> list[str]:
         return self.js("g.rows()")
 
+    def steps(self) -> str:
+        return self.js("g.steps()")
+
     def settle(self) -> list[str]:
         """Wait until the server has seen everything; give the rows that Python holds."""
         self.page.wait_for_function(
             """() => {
               const grid = document.querySelector('#grid .cb-grid');
               const saw = document.querySelector('#saw textarea').value;
-              return grid.cbGrid.state().pending === 0 && saw === grid.cbGrid.rows().join('\\n');
+              const shows = [...grid.cbGrid.rows(), grid.cbGrid.steps()].join('\\n');
+              return grid.cbGrid.state().pending === 0 && saw === shows;
             }"""
         )
-        return self.page.input_value("#saw textarea").split("\n")
+        return self.page.input_value("#saw textarea").split("\n")[:-1]
 
     def at(self, row: int, step: int) -> tuple[float, float]:
         box = self.js("g.cell(a[0], a[1]).getBoundingClientRect().toJSON()", [row, step])

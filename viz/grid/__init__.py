@@ -4,6 +4,7 @@ from caching.predict.proxy import Tables
 from viz.grid.encode import (
     REUSE,
     Brush,
+    StepBrush,
     actions_from_rows,
     grid_layer,
     grid_live,
@@ -12,15 +13,34 @@ from viz.grid.encode import (
     rows_from_actions,
 )
 from viz.grid.grid import ScheduleGrid
-from viz.grid.ops import Op, Paint, Redo, Undo, check, paint, parse_ops
+from viz.grid.ops import (
+    AddBrush,
+    Op,
+    Paint,
+    PaintSteps,
+    Recolour,
+    Redo,
+    RemoveBrush,
+    ReplaceBrush,
+    Undo,
+    check,
+    paint,
+)
+from viz.grid.parse import parse_ops
 
 __all__ = [
     "REUSE",
+    "AddBrush",
     "Brush",
     "Op",
     "Paint",
+    "PaintSteps",
+    "Recolour",
     "Redo",
+    "RemoveBrush",
+    "ReplaceBrush",
     "ScheduleGrid",
+    "StepBrush",
     "Tables",
     "Undo",
     "actions_from_rows",

@@ -20,6 +20,9 @@ const ICONS = {
   redo: "M13 6.5H6.5a3.5 3.5 0 0 0 0 7H10 M10.2 3.5l3 3-3 3",
   lock: "M4 7.2h8v6.3H4z M5.5 7V5a2.5 2.5 0 0 1 5 0v2",
   link: "M3 3.5h10v3.2H3z M3 9.3h10v3.2H3z M8 6.7v2.6",
+  plus: "M8 3v10 M3 8h10",
+  edit: "M3 4.5h6 M12.5 4.5h.5 M9 2.8v3.4 M3 11.5h.5 M7 11.5h6 M3.5 9.8v3.4z M5.2 9.8v3.4",
+  close: "M4 4l8 8 M12 4l-8 8",
   help: "M8 14.2A6.2 6.2 0 1 0 8 1.8a6.2 6.2 0 0 0 0 12.4z M6.2 6.3a1.8 1.8 0 1 1 2.6 1.6" +
     "c-.6.3-.8.7-.8 1.4 M8 11.3v.2",
 };
@@ -54,11 +57,12 @@ function choices(label, cls, list, get, set) {
     box.append(button);
     return button;
   });
+  const stop = () => buttons.find(button => button.dataset.id === String(get())) || buttons[0];
   box.sync = () => buttons.forEach(button => {
-    const on = String(get()) === button.dataset.id;
-    button.setAttribute("aria-checked", on);
-    button.tabIndex = on ? 0 : -1;  // one tab stop per group
+    button.setAttribute("aria-checked", String(get()) === button.dataset.id);
+    button.tabIndex = button === stop() ? 0 : -1;  // one tab stop per group
   });
+  box.focusChosen = () => stop().focus();
   box.addEventListener("keydown", event => {
     const by = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[event.key];
     if (!by) return;

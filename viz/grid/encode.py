@@ -13,28 +13,69 @@ from typing import Any
 
 import numpy as np
 
+from caching.marks import COVERED, LOWERED, PARTLY
 from caching.predict.proxy import Tables
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 REFUSED = 255  # in executed arrays: the engine could not run the cell as asked
 _LEVELS = 94  # printable characters "!" .. "~"
+_MARKS = {REFUSED: "!", COVERED: "#", PARTLY: "%"}
+_LOWERED_FROM = 64  # "A" is brush 1 at a lower order; no digit of DIGITS lies in its 32 characters
 
 
 @dataclass(frozen=True)
 class Brush:
     """One predictor of the legend as the painter shows it.
 
-    `kind` picks the look: "reuse" (dot), "forecast" (hatch) or anything else. `colour` is a CSS
-    colour that replaces the fill of that look.
+    Attributes:
+        name: the word used in files.
+        kind: picks the pattern: "reuse", "forecast", "calibrated", "partial", "skip", or another.
+        label: what a person reads, with parameters.
+        colour: a CSS colour that replaces the fill.
+        letter: what large cells show besides colour and pattern; "" leaves that out.
+        key: what tells it from all other brushes, sent back with every stroke.
+        hue: number of its colour in `viz.palette.BRUSHES`; None: the plain look of its kind.
+        macs_share: (L * R,) what it computes of a branch, 0..1 and more; () for nothing, None for
+            something nobody knows.
+        notes: whether it computes something more where the branch itself is computed.
     """
 
     name: str
     kind: str
     label: str
     colour: str | None = None
+    letter: str = ""
+    key: str | None = None
+    hue: int | None = None
+    macs_share: tuple[float, ...] | None = ()
+    notes: bool = False
 
 
-REUSE = Brush("reuse", "reuse", "Reuse")
+@dataclass(frozen=True)
+class StepBrush:
+    """One whole-step action of the step legend; what it shares with `Brush` means the same.
+
+    Attributes:
+        covers: first block whose cells do not run, and the one after the last.
+        embeds, heads: whether patch embedding and final layer run.
+        half: whether only the conditional half of the batch runs.
+        at_first: whether step 0 may be painted with it.
+    """
+
+    name: str
+    kind: str
+    label: str
+    letter: str = ""
+    key: str | None = None
+    hue: int | None = None
+    covers: tuple[int, int] = (0, 0)
+    embeds: bool = True
+    heads: bool = True
+    half: bool = False
+    at_first: bool = False
+
+
+REUSE = Brush("reuse", "reuse", "Reuse", letter="R")
 
 
 def rows_from_actions(actions: np.ndarray) -> list[str]:
@@ -58,7 +99,13 @@ def actions_from_rows(rows: Sequence[str], *, branches: int = 2) -> np.ndarray:
 
 
 def grid_value(
-    actions: np.ndarray, *, ack: int = 0, undo: str | None = None, redo: str | None = None
+    actions: np.ndarray,
+    *,
+    ack: int = 0,
+    undo: str | None = None,
+    redo: str | None = None,
+    step_actions: np.ndarray | None = None,
+    refused: tuple[int, str] | None = None,
 ) -> dict[str, Any]:
     """The painter's value: uint8 (S, L, R) and how far the server has come.
 
@@ -67,8 +114,26 @@ def grid_value(
         ack: The highest `rev` the server has dealt with, refused ones included.
         undo: Name of what undo would take back; None disables the button.
         redo: Name of what redo would do again; None disables the button.
+        step_actions: uint8 (S,), what whole steps do; None: all run their blocks.
+        refused: `rev` of the last operation that was not taken, and why, for the page to show.
     """
-    return {"rows": rows_from_actions(actions), "ack": ack, "undo": undo, "redo": redo}
+    if step_actions is None:
+        step_actions = np.zeros(len(actions), np.uint8)
+    return {
+        "rows": rows_from_actions(actions),
+        "steps": _digits(step_actions, len(actions)),
+        "ack": ack,
+        "undo": undo,
+        "redo": redo,
+        "refused": None if refused is None else {"rev": refused[0], "words": refused[1]},
+    }
+
+
+def _digits(step_actions: np.ndarray, steps: int) -> str:
+    """uint8 (S,) as S base-36 digits."""
+    if step_actions.shape != (steps,) or int(step_actions.max()) >= len(DIGITS):
+        raise ValueError(f"step actions of shape {step_actions.shape}: expected ({steps},)")
+    return "".join(DIGITS[a] for a in step_actions.tolist())
 
 
 def grid_spec(
@@ -78,6 +143,7 @@ def grid_spec(
     branches: Sequence[str] = ("attn", "mlp"),
     timesteps: Sequence[float] | None = None,
     legend: Sequence[Brush] = (REUSE,),
+    step_legend: Sequence[StepBrush] = (),
     tables: Tables | None = None,
 ) -> dict[str, Any]:
     """What stays the same while a person paints: shape, names, brushes, prediction tables."""
@@ -85,16 +151,28 @@ def grid_spec(
         raise ValueError(f"a grid of {steps} steps, {blocks} blocks, {len(branches)} branches")
     if timesteps is not None and len(timesteps) != steps:
         raise ValueError(f"{len(timesteps)} timesteps for {steps} steps")
-    if not 1 <= len(legend) < len(DIGITS):
-        raise ValueError(f"a legend of {len(legend)}: expected 1 to {len(DIGITS) - 1}")
+    if not 1 <= len(legend) < len(DIGITS) or len(step_legend) >= len(DIGITS):
+        raise ValueError(
+            f"a legend of {len(legend)} and {len(step_legend)}: expected 1 to {len(DIGITS) - 1} "
+            f"and at most {len(DIGITS) - 1}"
+        )
+    cells = blocks * len(branches)
+    for brush in legend:
+        if brush.macs_share is not None and len(brush.macs_share) not in (0, cells):
+            raise ValueError(f"{brush.label}: {len(brush.macs_share)} shares, expected {cells}")
     return {
         "steps": steps,
         "timesteps": None if timesteps is None else [float(t) for t in timesteps],
         "blocks": blocks,
         "branches": list(branches),
-        "legend": [vars(brush) for brush in legend],
+        "legend": [_plain(brush) for brush in legend],
+        "step_legend": [_plain(brush) for brush in step_legend],
         "tables": None if tables is None else _tables(tables, (steps, blocks, len(branches))),
     }
+
+
+def _plain(brush: Brush | StepBrush) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in vars(brush).items()}
 
 
 def grid_layer(
@@ -132,31 +210,74 @@ def grid_live(
     done: bool = False,
     ms: Sequence[float] = (),
     asked: np.ndarray | None = None,
+    executed_actions: np.ndarray | None = None,
+    asked_steps: np.ndarray | None = None,
+    legend: Sequence[Brush] | None = None,
+    step_legend: Sequence[StepBrush] | None = None,
+    decided: Sequence[tuple[float | None, float | None]] = (),
+    policy: str | None = None,
 ) -> dict[str, Any]:
     """A run as it stands: send it after every step, always with all columns so far.
 
     Args:
         run: Name of the run; a new name clears the marks of the last one.
-        executed: uint8 (n, L, R), the actions that really ran; `REFUSED` = not as asked.
+        executed: uint8 (n, L, R), the actions that really ran, with the marks of `caching.marks`;
+            `REFUSED` = not as asked.
         total: S.
         step: The step that is running now; defaults to the last executed one.
         done: Whether the run has ended.
         ms: Milliseconds of the steps so far.
         asked: uint8 (S, L, R), the schedule the run was started with. Without it the page
             compares with what it showed when the run's first message came.
+        executed_actions: uint8 (n,), what whole steps really did; None: all ran their blocks.
+        asked_steps: uint8 (S,), as `asked` for the step row; None: as for `asked`.
+        legend: What the numbers of `executed` and `asked` mean; None: the page's own brushes, as
+            they are when the run's first message comes. The page finds brushes by their keys, so
+            that marks stay true when brushes are added, moved or removed.
+        step_legend: Likewise of the whole steps.
+        decided: Score and limit of every step so far, by which a policy decided.
+        policy: Name of the policy that decides; what was painted then says nothing about the run,
+            and the page shows what ran instead.
     """
-    codes = ["!" if a == REFUSED else DIGITS[a] for a in executed.reshape(-1).tolist()]
+    n = len(executed)
+    done_actions = np.zeros(n, np.uint8) if executed_actions is None else executed_actions
     live: dict[str, Any] = {
         "run": run,
-        "step": max(0, executed.shape[0] - 1) if step is None else step,
+        "step": max(0, n - 1) if step is None else step,
         "total": total,
-        "data": "".join(codes),
+        "data": _marks(executed),
+        "steps": _marks(done_actions),
         "done": done,
         "ms": [round(float(m), 2) for m in ms],
+        "decided": [[_number(score), _number(limit)] for score, limit in decided],
+        "policy": policy,
     }
     if asked is not None:
         live["asked"] = rows_from_actions(asked)
+        steps = np.zeros(len(asked), np.uint8) if asked_steps is None else asked_steps
+        live["asked_steps"] = _digits(steps, len(asked))
+    if legend is not None:
+        live["legend"] = [_plain(brush) for brush in legend]
+        live["step_legend"] = [_plain(brush) for brush in step_legend or ()]
     return live
+
+
+def _number(value: float | None) -> float | None:
+    """A number for JSON, which knows neither infinity nor NaN."""
+    return float(f"{value:.6g}") if value is not None and np.isfinite(value) else None
+
+
+def _marks(executed: np.ndarray) -> str:
+    """One character for each executed action: a digit, a capital for a lower order, or a mark."""
+    return "".join(map(_mark, executed.reshape(-1).tolist()))
+
+
+def _mark(action: int) -> str:
+    if action in _MARKS:
+        return _MARKS[action]
+    if action < LOWERED:
+        return DIGITS[action]
+    return chr(_LOWERED_FROM + (action & ~LOWERED))
 
 
 def _tables(tables: Tables, shape: tuple[int, int, int]) -> Mapping[str, Any]:

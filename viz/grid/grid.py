@@ -13,22 +13,30 @@ from importlib.resources import files
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from viz import palette
-from viz.grid.ops import Op, parse_ops
+from viz.grid.catalogue import catalogue
+from viz.grid.encode import grid_value
+from viz.grid.ops import Op
+from viz.grid.parse import parse_ops
 
 # "spot" lights a cell; "focus" would be the natural name, but every gr.HTML has an event of it.
 PROPS = ("spec", "layer", "live", "spot")
 # In this order they are one script: every file only uses what the files before it define, or
 # functions, which JavaScript hoists.
 SCRIPTS = (
-    "model.js", "predict.js", "state.js", "dom.js", "toolbar.js", "readout.js", "view.js",
-    "layer.js", "live.js", "hover.js", "paint.js", "keys.js", "sync.js", "main.js",
+    "model.js", "predict.js", "state.js", "dom.js", "brushes.js", "form.js", "popover.js",
+    "toolbar.js", "readout.js", "view.js", "faces.js", "steps.js", "layer.js", "live.js",
+    "marks.js", "hover.js", "paint.js", "keys.js", "sync.js", "main.js",
 )  # fmt: skip
+STYLES = ("grid.css", "cells.css", "brushes.css")
 
 _FOLDER = files(__package__)
 _SCRIPT = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
-_STYLE = palette.css_variables() + (_FOLDER / "grid.css").read_text(encoding="utf-8")
+_STYLE = palette.css_variables() + "\n".join(
+    (_FOLDER / name).read_text(encoding="utf-8") for name in STYLES
+)
 
 
 class ScheduleGrid(gr.HTML):
@@ -95,6 +103,8 @@ class ScheduleGrid(gr.HTML):
             "key": self.elem_id or f"grid-{self._id}",
             "style": _STYLE,
             "ramp": palette.ramp(palette.SEQUENTIAL, 94),
+            "hues": list(palette.BRUSH_NAMES),
+            "catalogue": catalogue(),
             "props": {name: self.props.get(name) for name in PROPS},
         }
         text = json.dumps(baked, separators=(",", ":"), allow_nan=False)
@@ -111,7 +121,7 @@ class ScheduleGrid(gr.HTML):
             raise gr.Error(f"The painter could not be read: {error}.") from error
 
     def postprocess(self, value: Any) -> dict[str, Any] | None:  # type: ignore[override]
-        """The rows, acknowledged revision and history labels, or None.
+        """The rows, step row, acknowledged revision, history labels and refusal, or None.
 
         Raises:
             ValueError: If the value is not what `grid_value` makes.
@@ -123,9 +133,11 @@ class ScheduleGrid(gr.HTML):
             raise ValueError("painter value: expected what grid_value(actions, ack=...) returns")
         return {
             "rows": list(rows),
+            "steps": value.get("steps"),
             "ack": int(value.get("ack", 0)),
             "undo": value.get("undo"),
             "redo": value.get("redo"),
+            "refused": value.get("refused"),
         }
 
     def api_info(self) -> dict[str, Any]:
@@ -138,4 +150,4 @@ class ScheduleGrid(gr.HTML):
 
     def example_value(self) -> Any:
         """One block with two branches and four steps."""
-        return {"rows": ["0110", "0101"], "ack": 0, "undo": None, "redo": None}
+        return grid_value(np.array([[[0, 0]], [[1, 1]], [[1, 0]], [[0, 1]]], np.uint8))

@@ -1,5 +1,5 @@
 // Looking at a cell: tooltip, crosshair, and the link to the figures through `cachebrush:hover`.
-let hovered = null;     // [row, step] under the pointer; -1 for a whole row or step
+let hovered = null;     // [row, step] under the pointer; HEAD or WHOLE, and -1 for a whole row
 let lit = null;         // the cells lit by somebody else, same form
 const HOVER = "cachebrush:hover";
 
@@ -53,8 +53,8 @@ function onForeignHover(event) {
 // The ring around the looked-at cell, row or step, and its headings in bold.
 function placeRing() {
   if (!nodes.ring) return;
-  const at = hovered || lit, g = geometry;
-  nodes.ring.style.display = at ? "block" : "none";
+  const at = hovered || lit, g = geometry, whole = !!at && at[0] === WHOLE;
+  nodes.ring.style.display = at && !whole ? "block" : "none";
   nodes.ring.classList.toggle("cb-lit", !hovered && !!lit);
   for (const node of nodes.marked || []) node.classList.remove("cb-at");
   nodes.marked = [];
@@ -66,6 +66,8 @@ function placeRing() {
   };
   for (const side in box) nodes.ring.style[side] = box[side] + "px";
   if (row >= 0) nodes.marked.push(rowHeads[row]);
+  if (whole) nodes.marked.push(nodes.wholeHead);
+  if (whole && stepNodes[s]) nodes.marked.push(stepNodes[s]);
   if (s >= 0) nodes.marked.push(stepHeads[s]);
   for (const node of nodes.marked) node.classList.add("cb-at");
 }
@@ -74,6 +76,11 @@ function fillCellTip(box, row, s) {
   const line = (text, cls) => box.append(make("div", cls || "", {}, text));
   const title = (...parts) => box.append(make("strong", "", {}, parts.filter(Boolean).join(" · ")));
   const t = s >= 0 ? timestepText(s) : "";
+  if (row === WHOLE && s >= 0) return fillStepTip(box, s);
+  if (row === WHOLE) {
+    title("whole steps");
+    return line("What a step does besides running its blocks by the grid. Click to fill the row.", "cb-soft");
+  }
   if (row < 0) {
     title(`step ${s} of ${model.S}`, t && "t " + t);
     if (live && live.ms[s] !== undefined) line(`${live.ms[s].toFixed(1)} ms in the last run`);
@@ -83,17 +90,25 @@ function fillCellTip(box, row, s) {
     title(`block ${blockOf(row)}`, longBranch(row));
     return line("Click to fill the row", "cb-soft");
   }
-  const i = row * model.S + s, part = driftOf(cells, i, model), mark = markOf(i);
+  const i = row * model.S + s, cover = coverOf(planes.steps, i, model), brush = brushIs(planes.cells[i]);
   title(`block ${blockOf(row)}`, longBranch(row));
   line(`step ${s} of ${model.S}` + (t && ` · t ${t}`), "cb-soft");
-  const age = ageAt(cells, i, model);
-  box.append(make("div", "cb-state", {}, swatch(cells[i]),
-    brushIs(cells[i]).label + (age ? `, age ${age}` : "") + (s === 0 ? " (locked)" : "")));
-  if (part) line(`change at lag ${part.lag}: ${threeDigits(part.change)}` +
-    (part.penalty > 1 ? ` × ${part.penalty.toFixed(2)} for its age` : ""));
+  const age = ageAt(planes, i, model);
+  box.append(make("div", "cb-state", {}, swatch(brush),
+    brush.label + (age ? `, age ${age}` : "") + (s === 0 ? " (locked)" : "")));
+  if (cover) line(`Not run: the whole step does ${actionIs(cover).label.toLowerCase()}.`, "cb-warn");
+  driftLines(i, brush, cover, line);
   const measured = layerText(i);
   if (measured) line(measured);
-  if (mark === "done") line("Ran as painted.", "cb-soft");
-  if (mark === "differ")
-    line(`≠ requested ${brushIs(asked[i]).label.toLowerCase()}, executed ${ranText(i)}`, "cb-warn");
+  markLines("cells", i, line);
+}
+
+// What the cell adds to the predicted drift.
+function driftLines(i, brush, cover, line) {
+  const part = driftOf(planes, i, model);
+  if (!part) return;
+  if (brush.kind === "skip" && !cover) return line("left out: counts 1");
+  line(`change at lag ${part.lag}: ${threeDigits(part.change)}` +
+    (part.penalty > 1 ? ` × ${part.penalty.toFixed(2)} for its age` : "") +
+    (brush.kind === "reuse" && !cover ? "" : ", as if reused"));
 }

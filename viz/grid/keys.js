@@ -24,7 +24,7 @@ function onPageKey(event) {
   if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
   if (stores.$last !== undefined && stores.$last !== BAKED.key) return;
   const typing = event.target.closest && event.target.closest(
-    "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, [contenteditable=true]");
+    "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable=true]");
   const key = event.key.toLowerCase();
   if (typing || (key !== "z" && key !== "y")) return;
   event.preventDefault();
@@ -35,47 +35,48 @@ function onPageKey(event) {
 function onKey(event) {
   if (event.ctrlKey && (event.key === "Home" || event.key === "End")) return corner(event);
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const brush = brushOfKey(event.key);
-  if (brush !== null) {
+  const chosen = brushOfKey(event.key, nodes.steps.contains(event.target) ? "steps" : "cells");
+  if (chosen) {
     event.preventDefault();
-    return setBrush(brush);
+    return setBrush(...chosen);
   }
   if (event.key === "Escape") return leave();
-  if (!nodes.table.contains(event.target)) return;
+  if (!nodes.table.contains(event.target) || event.target.closest(".cb-slim-cell")) return;
   const to = arrowTarget(event.key);
   if (to) {
     event.preventDefault();
-    const from = focusAt;
+    const from = placesAt(focusAt), there = placesAt(to);
     moveFocus(to[0], to[1], false);
-    if (event.shiftKey) typePaint([cellsAt(from), cellsAt(to)].flat(), store.brush);
+    if (!event.shiftKey) return;
+    const list = from.target === there.target ? [...from.list, ...there.list] : there.list;
+    typePaint(there.target, list, brushOn(there.target));
   } else if (event.key === " " || event.key === "Enter") {
     event.preventDefault();
-    const list = cellsAt(focusAt), open = list.filter(i => i % model.S);
-    typePaint(list, allHaveBrush(open) ? COMPUTE : store.brush);
+    const {target, list} = placesAt(focusAt), to = brushOn(target);
+    const open = list.filter(i => !isLocked(target, i, to));
+    typePaint(target, list, allHaveBrush(target, open) ? COMPUTE : to);
   } else if (event.key === "Delete" || event.key === "Backspace") {
     event.preventDefault();
-    typePaint(cellsAt(focusAt), COMPUTE);
+    const {target, list} = placesAt(focusAt);
+    typePaint(target, list, COMPUTE);
   }
 }
 
-function brushOfKey(key) {
-  const letters = {c: "compute", r: "reuse", f: "forecast"};
-  const kind = letters[key.toLowerCase()];
-  const k = kind ? model.legend.findIndex(entry => entry.kind === kind)
-    : /^[0-9]$/.test(key) ? Number(key) : -1;
-  return k >= 0 && k < model.legend.length ? k : null;
-}
+// Rows from top to bottom: the headings, the step row when it is open, then the grid.
+const lineOf = row => row === HEAD ? -2 : row === WHOLE ? -1 : row;
+const rowOfLine = line => line >= 0 ? line : line === -1 && stepNodes.length ? WHOLE : HEAD;
 
 function arrowTarget(key) {
-  const [row, s] = focusAt, page = 4 * model.R;
+  const [row, s] = focusAt, line = lineOf(row), page = 4 * model.R, gap = stepNodes.length ? 1 : 2;
   const to = {
-    ArrowLeft: [row, s - 1], ArrowRight: [row, s + 1], ArrowUp: [row - 1, s],
-    ArrowDown: [row + 1, s], PageUp: [Math.max(row - page, Math.min(row, 0)), s],
-    PageDown: [row + page, s], Home: [row, 0], End: [row, model.S - 1],
+    ArrowLeft: [line, s - 1], ArrowRight: [line, s + 1],
+    ArrowUp: [line === 0 ? -gap : line - 1, s], ArrowDown: [line === -2 ? gap - 2 : line + 1, s],
+    PageUp: [Math.max(line - page, Math.min(line, 0)), s],
+    PageDown: [line + page, s], Home: [line, 0], End: [line, model.S - 1],
   }[key];
   if (!to) return null;
-  const inside = [clamp(to[0], -1, model.rows - 1), clamp(to[1], -1, model.S - 1)];
-  return inside[0] < 0 && inside[1] < 0 ? [row, s] : inside;  // the corner does nothing
+  const inside = [rowOfLine(clamp(to[0], -2, model.rows - 1)), clamp(to[1], -1, model.S - 1)];
+  return inside[0] === HEAD && inside[1] < 0 ? [row, s] : inside;  // the corner does nothing
 }
 
 function corner(event) {
@@ -85,16 +86,18 @@ function corner(event) {
   else moveFocus(model.rows - 1, model.S - 1, false);
 }
 
-// The cells a place of the tab stop stands for: one, a row or a step, in pairs if so chosen.
-function cellsAt([row, s]) {
-  const list = row < 0 ? firstCells("steps", [row, s]) : s < 0 ? firstCells("rows", [row, s])
-    : [row * model.S + s];
-  if (!store.pairs) return list;
+// What a place of the tab stop stands for: a cell, a row or a step, in pairs if so chosen, or
+// steps of the step row.
+function placesAt([row, s]) {
+  if (row === WHOLE)
+    return {target: "steps", list: firstPlaces(s < 0 ? "allSteps" : "whole", [row, s])};
+  const list = firstPlaces(row === HEAD ? "steps" : s < 0 ? "rows" : "free", [row, s]);
+  if (!store.pairs) return {target: "cells", list};
   const blocks = new Set(list.map(i => `${blockOf(rowOf(i))} ${i % model.S}`));
-  return [...blocks].flatMap(text => {
+  return {target: "cells", list: [...blocks].flatMap(text => {
     const [block, step] = text.split(" ").map(Number);
     return model.branches.map((_, r) => (block * model.R + r) * model.S + step);
-  });
+  })};
 }
 
 function moveFocus(row, s, quiet) {
@@ -102,7 +105,7 @@ function moveFocus(row, s, quiet) {
   if (!node) return;
   if (old) old.tabIndex = -1;
   focusAt = [row, s];
-  if (row >= 0 && s >= 0 && staleLabels.has(row)) relabel();  // read out what is there now
+  if ((row >= 0 || row === WHOLE) && s >= 0 && staleLabels.has(row)) relabel();  // read out what is there now
   node.tabIndex = 0;
   node.focus({preventScroll: true});
   if (quiet) return;
@@ -113,18 +116,19 @@ function moveFocus(row, s, quiet) {
   tellOthers(row, s);
 }
 
-function typePaint(list, to) {
-  if (typed && typed.to !== to) flushTyped();
-  const open = list.filter(i => !isLocked(i, to));
+function typePaint(target, list, to) {
+  if (typed && (typed.to !== to || typed.target !== target)) flushTyped();
+  if (store.view === "ran") leaveRan();
+  const open = list.filter(i => !isLocked(target, i, to));
   if (open.length < list.length && open.length < 2) refuse();
   if (!open.length) return;
-  typed = typed || {to, cells: new Set(), changed: 0, timer: 0};
+  typed = typed || {target, to, places: new Set(), changed: 0, timer: 0};
   for (const i of open) {
-    typed.cells.add(i);
-    if (cells[i] === to) continue;
-    cells[i] = to;
+    typed.places.add(i);
+    if (planes[target][i] === to) continue;
+    planes[target][i] = to;
     typed.changed++;
-    drawCell(i);
+    drawPlace(target, i);
   }
   drawReadouts();
   relabelLater();
@@ -134,10 +138,11 @@ function typePaint(list, to) {
 
 function flushTyped() {
   if (!typed) return;
-  const done = typed;
+  const {target, places, changed, to, timer} = typed;
   typed = null;
-  clearTimeout(done.timer);
-  if (!done.changed) return;
-  commit([...done.cells].sort((a, b) => a - b), done.to);
-  sayStroke(done.changed, done.to, false);
+  clearTimeout(timer);
+  if (!changed) return;
+  const sorted = [...places].sort((a, b) => a - b);
+  commit(target, sorted, to);
+  sayStroke(target, sorted, changed, to, false);
 }

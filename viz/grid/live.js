@@ -1,83 +1,127 @@
 // A run in progress: the playhead on the running step, and what every cell really executed.
-const UNKNOWN = 254, REFUSED = 255;
+const UNKNOWN = 254, REFUSED = 255, COVERED = 127, PARTLY = 126, LOWERED = 128;
+const SIGNS = {"!": REFUSED, "#": COVERED, "%": PARTLY};
 let live = null;
-let asked = new Uint8Array(0);     // the schedule the run was started with
-let executed = new Uint8Array(0);  // UNKNOWN where the run has not been
-let liveLength = 0;                // characters already read
+// What really ran, and the schedule the run was started with, both in the run's own numbers.
+let ran = {cells: new Uint8Array(0), steps: new Uint8Array(0)};
+let asked = {cells: new Uint8Array(0), steps: new Uint8Array(0)};
+let liveLength = 0;  // characters already read
 
 function setLive(raw) {
   const begun = performance.now();
   const fits = raw && raw.run !== null && raw.run !== undefined && raw.total === model.S;
   if (!fits) return clearLive();  // nothing, or a run of a schedule of another length
-  if (!live || live.run !== raw.run || raw.data.length < liveLength) {
-    const wasMarked = liveLength > 0;
-    executed = new Uint8Array(model.cells).fill(UNKNOWN);
-    asked = (raw.asked && parseRows(raw.asked, model)) || cells.slice();
-    liveLength = 0;
-    if (wasMarked) drawMarks();
-    if (!raw.done) say("Run started.");
-  }
+  const fresh = !live || live.run !== raw.run || raw.data.length < liveLength;
+  if (fresh) beginLive(raw);
   const was = live;
-  live = {run: raw.run, step: raw.step, total: raw.total, done: !!raw.done, ms: raw.ms || []};
-  readExecuted(raw.data || "");
+  live = {
+    ...live, step: raw.step, total: raw.total, done: !!raw.done, ms: raw.ms || [],
+    decided: (raw.decided || []).map(pair => [...pair]),
+  };
+  live.scored = live.decided.some(([score, limit]) => score !== null && limit !== null);
+  readExecuted(raw.data || "", raw.steps || "");
+  live.whole = live.whole || ran.steps.some(mark => mark && mark !== UNKNOWN);
+  fitSteps();
+  if (fresh) followRun();
   placePlayhead();
-  if (live.done && !(was && was.run === live.run && was.done)) sayRunEnd();
+  showDecided();
+  if (live.done && !(was.done && !fresh)) sayRunEnd();
   stats.liveMs.push(performance.now() - begun);
 }
 
-function clearLive() {
-  live = null;
+// A run of another name: nothing is known of it yet.
+function beginLive(raw) {
+  const wasMarked = liveLength > 0;
+  const given = list => JSON.parse(JSON.stringify(list));
+  live = {
+    run: raw.run, done: false, policy: raw.policy || null, ms: [], decided: [], scored: false,
+    legends: raw.legend ? {
+      cells: [COMPUTES].concat(given(raw.legend)), steps: [RUNS].concat(given(raw.step_legend || [])),
+    } : {...model.legends},
+  };
+  forgetRun();
+  const sizes = [live.legends.cells.length, live.legends.steps.length];
+  const rows = raw.asked && parseRows(raw.asked, model, sizes[0]);
+  asked = rows ? {cells: rows, steps: parseSteps(raw.asked_steps, model, sizes[1])}
+    : {cells: planes.cells.slice(), steps: planes.steps.slice()};
+  numberRun();
+  if (wasMarked) drawMarks();
+  if (!raw.done) say(live.policy ? `${live.policy} decides now.` : "Run started.");
+}
+
+function forgetRun() {
+  ran = {cells: new Uint8Array(model.cells).fill(UNKNOWN), steps: new Uint8Array(model.S).fill(UNKNOWN)};
   liveLength = 0;
-  executed = new Uint8Array(model.cells).fill(UNKNOWN);
+}
+
+// Where the run's brushes are on the page now; again whenever the page's legends change.
+function numberRun() {
+  if (!live) return;
+  live.now = {};
+  for (const target of ["cells", "steps"])
+    live.now[target] = numbersIn(live.legends[target], legendOf(target));
+}
+
+function clearLive() {
+  const seen = ranView();
+  live = null;
+  forgetRun();
+  if (seen) setView("plan");
+  fitSteps();
   drawMarks();
   placePlayhead();
+  showDecided();
+}
+
+// Under a policy the paint says nothing about the run, so the page shows what ran, until somebody
+// paints or a run of the schedule itself begins.
+function followRun() {
+  if (live.policy && store.view === "plan") {
+    store.ranFor = live.run;
+    setView("ran");
+  } else if (!live.policy && store.ranFor !== null) leaveRan();
+  else if (ranView()) redraw();
+}
+
+function leaveRan() {
+  store.ranFor = null;
+  if (store.view === "ran") setView("plan");
+}
+
+// A brush of the run: the page's own where it is there, for the colour that was chosen for it.
+function ranBrush(target, k) {
+  const now = live.now[target][k];
+  return now >= 0 ? legendOf(target)[now] : live.legends[target][k];
 }
 
 // Only the new part of the append-only text: column by column, row by row.
-function readExecuted(text) {
-  const {S, rows} = model, end = Math.min(text.length, model.cells);
-  for (let n = liveLength; n < end; n++) {
-    const i = (n % rows) * S + Math.floor(n / rows), digit = DIGITS.indexOf(text[n]);
-    executed[i] = text[n] === "!" || digit < 0 ? REFUSED : digit;
-    drawMark(i);
+function readExecuted(text, stepText) {
+  const {S, rows} = model, end = Math.min(text.length, model.cells), from = liveLength;
+  for (let s = Math.floor(from / rows); s < Math.ceil(end / rows); s++)
+    ran.steps[s] = stepText ? readMark(stepText[s], "steps") : COMPUTE;
+  for (let n = from; n < end; n++) {
+    const i = (n % rows) * S + Math.floor(n / rows);
+    ran.cells[i] = readMark(text[n], "cells");
+    if (ranView()) drawCell(i);
+    drawMark("cells", i);
     staleLabels.add(rowOf(i));
   }
+  for (let s = Math.floor(from / rows); s < Math.ceil(end / rows); s++) {
+    drawStep(s);
+    drawMark("steps", s);
+  }
   liveLength = end;
+  staleLabels.add(WHOLE);
   if (!live || live.done) relabelLater();
 }
 
-// "done", "differ" or null. A cell painted differently since then says nothing about the run any
-// more, so its mark goes, and returns if the paint is taken back.
-function markOf(i) {
-  const ran = executed[i];
-  if (ran === undefined || ran === UNKNOWN || cells[i] !== asked[i]) return null;
-  return ran === asked[i] ? "done" : "differ";
-}
-
-function drawMark(i) {
-  const mark = markOf(i), node = cellNodes[i];
-  if (mark) {
-    if (node.dataset.ran !== mark) node.dataset.ran = mark;
-  } else if (node.dataset.ran) delete node.dataset.ran;
-}
-
-function drawMarks() {
-  for (let i = 0; i < cellNodes.length; i++) drawMark(i);
-}
-
-function ranText(i) {
-  const ran = executed[i];
-  return ran === REFUSED ? "something else" : model.legend[ran] ? model.legend[ran].label.toLowerCase() : "?";
-}
-
-function sayRunEnd() {
-  let differ = 0;
-  for (let i = 0; i < executed.length; i++)
-    if (executed[i] !== UNKNOWN && executed[i] !== asked[i]) differ++;
-  const total = live.ms.reduce((sum, ms) => sum + ms, 0);
-  say("Run finished" + (total ? ` in ${total.toFixed(0)} ms` : "") + (differ
-    ? `: ${differ} cell${differ > 1 ? "s" : ""} did not run as painted (marked ≠).`
-    : ": every cell ran as painted."));
+function readMark(sign, target) {
+  if (sign === undefined) return UNKNOWN;
+  if (SIGNS[sign]) return SIGNS[sign];
+  const digit = DIGITS.indexOf(sign), lowered = sign.charCodeAt(0) - 64;
+  const k = digit >= 0 ? digit : lowered;
+  if (k < 0 || k >= live.legends[target].length) return REFUSED;
+  return digit >= 0 ? k : k | LOWERED;
 }
 
 function placePlayhead() {

@@ -17,35 +17,55 @@ function mount() {
   listenToPointer();
   listenToKeys();
   window.addEventListener(HOVER, onForeignHover);
-  new ResizeObserver(() => { if (!stroke) layout(); }).observe(root);
+  new ResizeObserver(() => { if (!stroke) layout(); if (form) placeForm(); }).observe(root);
 }
 
-// A spec of another shape gets a new grid in the same place; new tables alone only new numbers.
+// A spec of another shape gets a new grid in the same place; other brushes a new legend over the
+// same cells; new tables alone only new numbers.
 function takeSpec(first) {
-  const next = makeModel(prop("spec"));
-  const shape = m => JSON.stringify([m.S, m.L, m.branches, m.legend, m.timesteps]);
-  const same = !first && shape(next) === shape(model);
-  const sized = next.S === model.S && next.rows === model.rows;
+  flushTyped();
+  const was = model, next = makeModel(prop("spec"));
+  const shape = m => JSON.stringify([m.S, m.L, m.branches, m.timesteps]);
+  const same = !first && shape(next) === shape(was);
   model = next;
-  if (same) return drawReadouts();
+  if (!same) return takeShape(first, was);
+  if (JSON.stringify(next.legends) !== JSON.stringify(was.legends)) takeLegends(was.legends);
+  drawReadouts();
+}
+
+function takeLegends(was) {
+  const last = document.activeElement, inBar = nodes.legends.contains(last);
+  renumber(was);
+  buildBrushes();
+  styleLegend();
+  fitSteps();
+  followForm(was);
+  redraw();
+  drawMarks();
+  settleForm(store.value ? store.value.ack : 0, store.value && store.value.refused);
+  if (inBar && !form && !root.contains(document.activeElement)) nodes.brushes.focusChosen();
+}
+
+function takeShape(first, was) {
+  const sized = model.S === was.S && model.rows === was.rows;
   if (stroke) { stroke = null; root.classList.remove("cb-busy", "cb-panning"); }
   if (!first && !sized) {  // strokes on the old cells mean nothing on the new ones
-    if (typed) clearTimeout(typed.timer);
-    typed = null;
     store.pending = [];
     root.dataset.pending = 0;
   }
+  if (!first) closeForm(false);
   hovered = lit = null;
-  if (!first && !sized) confirmed = new Uint8Array(model.cells);
-  if (confirmed.length !== model.cells) confirmed = new Uint8Array(model.cells);
-  cells = confirmed.slice();
+  const empty = (old, size) => sized && old.length === size ? old : new Uint8Array(size);
+  confirmed = {cells: empty(confirmed.cells, model.cells), steps: empty(confirmed.steps, model.S)};
+  planes = {cells: confirmed.cells.slice(), steps: confirmed.steps.slice()};
   live = null;
-  liveLength = 0;
-  executed = new Uint8Array(model.cells).fill(UNKNOWN);
+  asked = {cells: planes.cells, steps: planes.steps};
+  forgetRun();
   buildToolbar();
   buildReadouts();
   buildGrid();
   for (let row = 0; row < model.rows; row++) staleLabels.add(row);
+  staleLabels.add(WHOLE);
   drawCells();
   if (first) return;
   if (store.value) receive(store.value);
@@ -53,23 +73,47 @@ function takeSpec(first) {
   setLive(prop("live"));
 }
 
-watch("spec", () => takeSpec(false));
-watch("value", () => receive(props.value));
-watch("layer", () => setLayer(prop("layer")));
-watch("live", () => setLive(prop("live")));
-watch("spot", () => lightUp(prop("spot")));
+// Props that come together are taken in this order, whichever is told first: a value is numbered by
+// the brushes of the spec it comes with.
+const TAKE = {
+  spec: () => takeSpec(false), value: () => receive(props.value), layer: () => setLayer(prop("layer")),
+  live: () => setLive(prop("live")), spot: () => lightUp(prop("spot")),
+};
+const due = new Set();
+
+function later(name) {
+  if (!due.size) queueMicrotask(() => {
+    const names = Object.keys(TAKE).filter(one => due.has(one));
+    due.clear();
+    for (const one of names) TAKE[one]();
+  });
+  due.add(name);
+}
+
+for (const name of Object.keys(TAKE)) watch(name, () => later(name));
 mount();
 
 // For tests and for curious people; nothing here changes anything.
 root.cbGrid = {
-  rows: () => formatRows(cells, model),
+  rows: () => formatRows(planes.cells, model),
+  steps: () => formatSteps(planes.steps),
   executed: () => Array.from({length: model.rows}, (_, row) =>
-    Array.from(executed.subarray(row * model.S, (row + 1) * model.S),
-      a => a === UNKNOWN ? "?" : a === REFUSED ? "!" : DIGITS[a]).join("")),
-  predict: rows => predict(rows ? parseRows(rows, model) : cells, model),
+    Array.from(ran.cells.subarray(row * model.S, (row + 1) * model.S), markSign).join("")),
+  executedSteps: () => Array.from(ran.steps, markSign).join(""),
+  predict: (rows, steps) => predict({
+    cells: rows ? parseRows(rows, model) : planes.cells, steps: steps ? parseSteps(steps, model) : planes.steps,
+  }, model),
+  legend: target => legendOf(target).map(brush => brush.label),
   state: () => ({
     S: model.S, L: model.L, R: model.R, rev: store.rev, pending: store.pending.length,
-    brush: store.brush, tool: store.tool, view: store.view, stroke: !!stroke, ...stats,
+    brush: store.brushes.cells, stepBrush: store.brushes.steps, tool: store.tool, view: store.view,
+    stroke: !!stroke, ...stats,
   }),
   cell: (row, s) => nodeAt(row, s),
 };
+
+function markSign(mark) {
+  if (mark === UNKNOWN) return "?";
+  const sign = Object.keys(SIGNS).find(one => SIGNS[one] === mark);
+  return sign || (mark & LOWERED ? String.fromCharCode(64 + (mark & ~LOWERED)) : DIGITS[mark]);
+}

@@ -1,19 +1,24 @@
-// The painted grid as plain numbers: shape, legend, rows of digits, strokes and their replay.
+// The painted grid as plain numbers: shape, legends, rows of digits, strokes and their replay.
 // Nothing in this file touches the page. Cells are counted row by row: i = row * S + s.
 const DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz";
-const COMPUTE = 0;
+const COMPUTE = 0;  // of a cell; 0 of a step: run the blocks by the grid
 
 const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
+
+const COMPUTES = {name: "compute", kind: "compute", label: "Compute", letter: "C", key: null};
+const RUNS = {
+  name: "run", kind: "run", label: "Run blocks", letter: "C", key: null,
+  covers: [0, 0], embeds: true, heads: true, half: false, at_first: true,
+};
 
 // Shape, names and tables of a spec, ready for use. Lists are copied out of Gradio's proxies.
 function makeModel(raw) {
   const spec = JSON.parse(JSON.stringify(raw || {}));
   const S = spec.steps || 0, L = spec.blocks || 0;
   const branches = spec.branches || ["attn", "mlp"], R = branches.length;
-  const legend = [{name: "compute", kind: "compute", label: "Compute", colour: null}]
-    .concat(spec.legend || []);
   return {
-    S, L, R, rows: L * R, cells: L * R * S, branches, legend,
+    S, L, R, rows: L * R, cells: L * R * S, branches,
+    legends: {cells: [COMPUTES].concat(spec.legend || []), steps: [RUNS].concat(spec.step_legend || [])},
     timesteps: spec.timesteps || null,
     tables: spec.tables ? makeTables(spec.tables, S, L * R) : null,
   };
@@ -30,6 +35,7 @@ function makeTables(raw, S, rows) {
     K, change, source: raw.source || "",
     fixedMs: raw.fixed_ms, computeMs: raw.compute_ms, reuseMs: raw.reuse_ms,
     fixedMacs: raw.fixed_macs, computeMacs: raw.compute_macs,
+    embedMacs: raw.embed_macs || 0, headMacs: raw.head_macs || 0,
   };
 }
 
@@ -47,29 +53,33 @@ function decodeHalves(text) {
   return out;
 }
 
-// Rows of digits to one array, or null if they are not of this model's shape.
-function parseRows(rows, model) {
+// Rows of digits to one array, or null if they are not of this model's shape. `size` actions are
+// known; any other becomes compute.
+function parseRows(rows, model, size = model.legends.cells.length) {
   if (!rows || rows.length !== model.rows) return null;
   const cells = new Uint8Array(model.cells);
   for (let row = 0; row < model.rows; row++) {
-    const text = rows[row];
-    if (text.length !== model.S) return null;
-    for (let s = 0; s < model.S; s++) {
-      const action = DIGITS.indexOf(text[s]);
-      cells[row * model.S + s] = action >= 0 && action < model.legend.length ? action : COMPUTE;
-    }
+    const line = parseSteps(rows[row], model, size);
+    if (!line) return null;
+    cells.set(line, row * model.S);
   }
   return cells;
 }
 
+// The step row, or one row of cells, likewise; without a text every step runs its blocks.
+function parseSteps(text, model, size = model.legends.steps.length) {
+  if (text && text.length !== model.S) return null;
+  return Uint8Array.from({length: model.S}, (_, s) => {
+    const action = text ? DIGITS.indexOf(text[s]) : COMPUTE;
+    return action >= 0 && action < size ? action : COMPUTE;
+  });
+}
+
+const formatSteps = steps => Array.from(steps, a => DIGITS[a]).join("");
+
 function formatRows(cells, model) {
-  const rows = [];
-  for (let row = 0; row < model.rows; row++) {
-    let text = "";
-    for (let s = 0; s < model.S; s++) text += DIGITS[cells[row * model.S + s]];
-    rows.push(text);
-  }
-  return rows;
+  return Array.from({length: model.rows}, (_, row) =>
+    formatSteps(cells.subarray(row * model.S, (row + 1) * model.S)));
 }
 
 // Sorted cell numbers to [start, length, start, length, ...].
@@ -82,29 +92,56 @@ function runsOf(sorted) {
   return runs;
 }
 
-// Apply a stroke in place. Step 0 always computes: there is nothing to reuse before it.
-function applyPaint(cells, op, model) {
-  for (let n = 0; n < op.cells.length; n += 2)
-    for (let i = op.cells[n]; i < op.cells[n] + op.cells[n + 1]; i++)
-      if (op.to === COMPUTE || i % model.S) cells[i] = op.to;
+// Whether a brush may not paint a place: step 0 has nothing before it that could be reused.
+function lockedFor(target, i, to, model) {
+  if (to === COMPUTE || i % model.S) return false;
+  return target === "cells" || !model.legends.steps[to] || !model.legends.steps[to].at_first;
 }
 
-// The strokes among pending operations that still stand. An undo takes back the pending stroke
-// before it at once; what an undo of an older stroke gives, only the server knows.
+// Apply a stroke in place, on cells or on steps.
+function applyPaint(planes, op, model) {
+  const target = op.op === "steps" ? "steps" : "cells", runs = op[target], to = op.to;
+  for (let n = 0; n < runs.length; n += 2)
+    for (let i = runs[n]; i < runs[n] + runs[n + 1]; i++)
+      if (!lockedFor(target, i, to, model)) planes[target][i] = to;
+}
+
+const isStroke = op => op.op === "paint" || op.op === "steps";
+
+// The operations among pending ones that still stand. An undo takes back the pending one before it
+// at once; what an undo of an older one gives, only the server knows.
 function standing(pending) {
   const done = [], undone = [];
   for (const op of pending) {
-    if (op.op === "paint") { done.push(op); undone.length = 0; }
-    else if (op.op === "undo" && done.length) undone.push(done.pop());
-    else if (op.op === "redo" && undone.length) done.push(undone.pop());
+    if (op.op === "undo") { if (done.length) undone.push(done.pop()); }
+    else if (op.op === "redo") { if (undone.length) done.push(undone.pop()); }
+    else { done.push(op); undone.length = 0; }
   }
   return done;
 }
 
+// Where the brushes of one legend stand in another: numbers by number, -1 for those that left.
+function numbersIn(from, to) {
+  return from.map((brush, k) => {
+    if (k === 0) return 0;
+    if (brush.key === null || brush.key === undefined) return k < to.length ? k : -1;
+    return to.findIndex(other => other.key === brush.key);
+  });
+}
+
+// The number of the whole-step action that leaves cell i out, or 0.
+function coverOf(steps, i, model, legend = model.legends.steps) {
+  const k = steps[i % model.S];
+  if (!k) return 0;
+  const [first, stop] = legend[k].covers, block = Math.floor(i / model.S / model.R);
+  return block >= first && block < stop ? k : 0;
+}
+
 // Steps since the cell was last computed; 0 if it is computed itself.
-function ageAt(cells, i, model) {
+function ageAt(planes, i, model) {
   let age = 0;
-  for (let s = i % model.S; s > 0 && cells[i] !== COMPUTE; s--, i--) age++;
+  for (let s = i % model.S; s > 0; s--, i--, age++)
+    if (planes.cells[i] === COMPUTE && !coverOf(planes.steps, i, model)) break;
   return age;
 }
 

@@ -1,32 +1,91 @@
-"""What the painter asks for: strokes, undo and redo, read from JSON that anybody may have sent.
+"""What the painter asks for: strokes, edits of its brushes, undo and redo, and their checks.
 
 The page sends every operation the server has not yet acknowledged, in order, so the same
-operation can arrive twice; `rev` tells which are new. Parsing happens in two stages: `parse_ops`
-checks what can be checked without knowing the grid, `check` the rest. Both raise ValueError.
+operation can arrive twice; `rev` tells which are new. `viz.grid.parse` reads them from JSON that
+anybody may have sent; `check` here refuses what does not fit a grid. Both raise ValueError.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
-MAX_OPS = 4096  # far above what gathers between two answers, far below what hurts
-MAX_RUNS = 50_000  # over all operations of one message
-MAX_CELLS = 1_000_000  # 512 rows x 1,000 steps stay below it
-MAX_REV = 2**53 - 1  # the largest integer that survives JavaScript
-MAX_ACTION = 35  # one base-36 digit per cell
+Where = Literal["cells", "steps"]
+"""Which legend: the predictors of the cells, or the whole-step actions of the step row."""
+
+Scalar = bool | int | float | str
+Runs = tuple[tuple[int, int], ...]
+"""(start, length), sorted and disjoint."""
 
 
 @dataclass(frozen=True)
 class Paint:
-    """Give the cells of `runs` the action `to` (0 = compute, k = predictor k of the legend)."""
+    """Give the cells of `runs` the action `to` (0 = compute, k = predictor k of the legend).
+
+    `of` is the number of cells of the grid it was painted on, `brush` the key of the brush it was
+    painted with, each None if the page did not say so.
+    """
 
     rev: int
     to: int
-    runs: tuple[tuple[int, int], ...]  # (start, length) over row * S + s, sorted and disjoint
-    of: int | None = None  # cells of the grid it was painted on, if the page said so
+    runs: Runs  # over row * S + s
+    of: int | None = None
+    brush: str | None = None
+
+
+@dataclass(frozen=True)
+class PaintSteps:
+    """Give the steps of `runs` the whole-step action `to` (0 = run the blocks)."""
+
+    rev: int
+    to: int
+    runs: Runs  # over s
+    of: int | None = None
+    brush: str | None = None
+
+
+@dataclass(frozen=True)
+class AddBrush:
+    """Put a predictor or a whole-step action, given as JSON, at the end of its legend."""
+
+    rev: int
+    where: Where
+    brush: Mapping[str, Scalar]
+
+
+@dataclass(frozen=True)
+class ReplaceBrush:
+    """Put other parameters in place of brush `index` (from 1); what it painted follows."""
+
+    rev: int
+    where: Where
+    index: int
+    brush: Mapping[str, Scalar]
+    was: str | None = None  # its key, as for Paint
+
+
+@dataclass(frozen=True)
+class RemoveBrush:
+    """Take brush `index` (from 1), which nothing is painted with, out of its legend."""
+
+    rev: int
+    where: Where
+    index: int
+    was: str | None = None
+
+
+@dataclass(frozen=True)
+class Recolour:
+    """Draw brush `index` (from 1) in colour `hue` of the palette; None: as by default."""
+
+    rev: int
+    where: Where
+    index: int
+    hue: int | None
+    was: str | None = None
 
 
 @dataclass(frozen=True)
@@ -43,66 +102,29 @@ class Redo:
     rev: int
 
 
-Op = Paint | Undo | Redo
-
-
-def parse_ops(payload: object) -> tuple[Op, ...]:
-    """Operations of one message of the painter, oldest first.
-
-    Args:
-        payload: `{"ops": [...]}`. None, and the server's own `{"rows": ...}` coming back because
-            nothing was painted since, both mean no operations.
-
-    Returns:
-        The operations in order; their `rev` grows strictly.
-
-    Raises:
-        ValueError: If anything else arrived; the message names the operation and what was wrong.
-    """
-    if payload is None:
-        return ()
-    if not isinstance(payload, dict):
-        raise ValueError(f"painter message: expected an object, got {_kind(payload)}")
-    if "ops" not in payload:
-        if "rows" in payload:
-            return ()
-        raise ValueError('painter message: expected {"ops": [...]}')
-    listed = payload["ops"]
-    if not isinstance(listed, list):
-        raise ValueError(f"painter message: ops must be a list, got {_kind(listed)}")
-    if len(listed) > MAX_OPS:
-        raise ValueError(f"painter message: {len(listed):,} operations, at most {MAX_OPS:,}")
-    ops: list[Op] = []
-    budget, last = MAX_RUNS, 0
-    for place, raw in enumerate(listed):
-        where = f"operation {place}"
-        op = _parse_op(raw, where, budget)
-        if op.rev <= last:
-            raise ValueError(f"{where}: rev {op.rev} must be greater than {last}")
-        last = op.rev
-        if isinstance(op, Paint):
-            budget -= len(op.runs)
-        ops.append(op)
-    return tuple(ops)
+Op = Paint | PaintSteps | AddBrush | ReplaceBrush | RemoveBrush | Recolour | Undo | Redo
 
 
 def check(op: Op, cells_total: int, legend_size: int) -> None:
-    """Refuse an operation that does not fit a grid of `cells_total` cells (L * R * S).
+    """Refuse a stroke that does not fit a grid of `cells_total` cells (L * R * S).
+
+    For strokes over the step row, `cells_total` is S and the legend that of the steps.
 
     Args:
         op: One parsed operation.
         cells_total: Cells of the grid it is to be applied to.
-        legend_size: Predictors of the legend; actions run from 0 to this number.
+        legend_size: Brushes of the legend; actions run from 0 to this number.
 
     Raises:
         ValueError: If the action or a cell does not exist, or the grid has changed meanwhile.
     """
-    if not isinstance(op, Paint):
+    if not isinstance(op, Paint | PaintSteps):
         return
+    cell = "cell" if isinstance(op, Paint) else "step"
     if op.of is not None and op.of != cells_total:
         raise ValueError(
-            f"stroke {op.rev}: painted on a grid of {op.of:,} cells, this one has {cells_total:,}; "
-            "paint it again"
+            f"stroke {op.rev}: painted on a grid of {op.of:,} {cell}s, this one has "
+            f"{cells_total:,}; paint it again"
         )
     if op.to > legend_size:
         raise ValueError(
@@ -110,7 +132,7 @@ def check(op: Op, cells_total: int, legend_size: int) -> None:
         )
     if op.runs and sum(op.runs[-1]) > cells_total:  # runs are sorted: the last one ends last
         raise ValueError(
-            f"stroke {op.rev}: cell {sum(op.runs[-1]) - 1:,} does not exist, "
+            f"stroke {op.rev}: {cell} {sum(op.runs[-1]) - 1:,} does not exist, "
             f"the grid has {cells_total:,}"
         )
 
@@ -134,60 +156,30 @@ def paint(flat: np.ndarray, op: Paint, *, steps: int) -> np.ndarray:
     return painted
 
 
-def _parse_op(raw: Any, where: str, budget: int) -> Op:
-    if not isinstance(raw, dict):
-        raise ValueError(f"{where}: expected an object, got {_kind(raw)}")
-    rev = _integer(raw.get("rev"), f"{where}: rev", 1, MAX_REV)
-    match raw.get("op"):
-        case "paint":
-            to = _integer(raw.get("to"), f"{where}: action", 0, MAX_ACTION)
-            of = raw.get("of")
-            if of is not None:
-                of = _integer(of, f"{where}: cells of its grid", 1, MAX_CELLS)
-            return Paint(rev, to, _parse_runs(raw.get("cells"), where, budget), of)
-        case "undo":
-            return Undo(rev)
-        case "redo":
-            return Redo(rev)
-        case other:
-            name = repr(other[:20]) if isinstance(other, str) else _kind(other)
-            raise ValueError(f"{where}: expected paint, undo or redo, got {name}")
+def number_of(to: int, key: str | None, keys: Sequence[str]) -> int:
+    """The number a brush has now; the legend may have changed while the operation travelled.
+
+    A brush that moved is found by its key. One whose parameters changed keeps its place.
+
+    Args:
+        to: its number on the page, from 1; 0 is no brush of the legend and stays 0.
+        key: its key on the page, or None if the page did not say.
+        keys: of the legend as it is now.
+
+    Raises:
+        ValueError: There is no such brush any more.
+    """
+    if to == 0 or key is None:
+        return to
+    if to <= len(keys) and keys[to - 1] == key:
+        return to
+    if key in keys:
+        return keys.index(key) + 1
+    if to <= len(keys) and _name(keys[to - 1]) == _name(key):
+        return to
+    raise ValueError(f"brush {to} is not what it was on the page; choose it again")
 
 
-def _parse_runs(raw: Any, where: str, budget: int) -> tuple[tuple[int, int], ...]:
-    if not isinstance(raw, list) or len(raw) % 2:
-        raise ValueError(f"{where}: cells must be a list [start, length, start, length, ...]")
-    if len(raw) // 2 > budget:
-        raise ValueError(f"{where}: more than {MAX_RUNS:,} runs of cells in one message")
-    runs: list[tuple[int, int]] = []
-    end = 0
-    for i in range(0, len(raw), 2):
-        start = _integer(raw[i], f"{where}: start of run {i // 2}", 0, MAX_CELLS)
-        length = _integer(raw[i + 1], f"{where}: length of run {i // 2}", 1, MAX_CELLS)
-        if start < end:
-            raise ValueError(f"{where}: run {i // 2} starts at {start}, before {end}; sort them")
-        end = start + length
-        runs.append((start, length))
-    if end > MAX_CELLS:
-        raise ValueError(f"{where}: cell {end - 1:,} lies beyond {MAX_CELLS:,}")
-    return tuple(runs)
-
-
-def _integer(value: Any, what: str, low: int, high: int) -> int:
-    """`value` if it is a whole number between the bounds; JSON may hold 3.0, NaN, true or "3"."""
-    if type(value) is not int:  # excludes bool, which is an int to isinstance
-        raise ValueError(f"{what} must be a whole number, got {_kind(value)}")
-    if not low <= value <= high:
-        shown = f"{value:,}" if abs(value) < 10**18 else "a huge number"
-        raise ValueError(f"{what} is {shown}, expected {low:,} to {high:,}")
-    return value
-
-
-def _kind(value: object) -> str:
-    """A short name for an unexpected value, never the value itself: it may be a megabyte long."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool | float):
-        return repr(value)
-    names: dict[type, str] = {str: "text", list: "a list", dict: "an object"}
-    return names.get(type(value), type(value).__name__)
+def _name(key: str) -> str:
+    """A key without parameters: '{"predictor":"taylor","order":1}' is '{"predictor":"taylor"'."""
+    return key.split(",")[0].rstrip("}")

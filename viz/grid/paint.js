@@ -14,8 +14,11 @@ function listenToPointer() {
     if (event.target.closest(".cb-table")) event.preventDefault();  // the right button erases
   });
   area.addEventListener("click", event => {  // a tap while panning looks at a cell
-    if (store.tool !== "pan" || event.target.closest(".cb-cell") === null) return;
+    if (store.tool !== "pan") return;
+    const whole = event.target.closest(".cb-whole");
     originStale = true;
+    if (whole) return hoverAt(WHOLE, Number(whole.dataset.step), event.clientX, event.clientY);
+    if (event.target.closest(".cb-cell") === null) return;
     const [row, s] = cellFrom(event.clientX, event.clientY);
     hoverAt(row, s, event.clientX, event.clientY);
   });
@@ -28,38 +31,48 @@ function listenToPointer() {
 function beginStroke(event) {
   if (!event.isPrimary || (event.button !== 0 && event.button !== 2)) return;
   if (stroke) return endStroke(event, false);  // a second button cancels, as in drawing programs
+  if (event.target.closest(".cb-slim-cell")) return;
   if (store.tool === "pan") return beginPan(event);
   const step = event.target.closest(".cb-step"), label = event.target.closest(".cb-label-cell");
-  if (!step && !label && !nodes.rows.contains(event.target)) return;
+  const inSteps = nodes.steps.contains(event.target), allSteps = event.target.closest(".cb-whole-label");
+  if (inSteps && !stepNodes.length) return;
+  if (!step && !label && !inSteps && !nodes.rows.contains(event.target)) return;
   event.preventDefault();
   flushTyped();
   hideTip();
+  if (store.view === "ran") leaveRan();  // paint goes on the plan, so that is what is shown
   originStale = true;
   const at = cellFrom(event.clientX, event.clientY);
   if (step) at[1] = Number(step.dataset.step);
-  const mode = step ? "steps" : label ? "rows"
+  const mode = allSteps ? "allSteps" : inSteps ? "whole" : step ? "steps" : label ? "rows"
     : store.tool === "box" || event.shiftKey ? "box" : "free";
+  const target = inSteps ? "steps" : "cells";
   stroke = {
-    id: event.pointerId, mode, start: at, last: at, base: cells.slice(), touched: new Set(),
-    to: COMPUTE, refused: false, pan: null, pointer: event,
+    id: event.pointerId, mode, target, start: at, last: at, base: planes[target].slice(),
+    touched: new Set(), to: COMPUTE, refused: false, pan: null, pointer: event,
   };
-  stroke.to = event.button === 2 || allHaveBrush(firstCells(mode, at)) ? COMPUTE : store.brush;
+  const erase = event.button === 2 || allHaveBrush(target, firstPlaces(mode, at));
+  stroke.to = erase ? COMPUTE : brushOn(target);
   nodes.scroll.setPointerCapture(event.pointerId);
   root.classList.add("cb-busy");
   extendStroke(at);
   refreshReadouts();
-  moveFocus(mode === "steps" ? -1 : at[0], mode === "rows" ? -1 : at[1], true);
+  const row = inSteps ? WHOLE : mode === "steps" ? HEAD : at[0];
+  moveFocus(row, mode === "rows" || allSteps ? -1 : at[1], true);
 }
 
-function firstCells(mode, [row, s]) {
-  const {S, rows} = model, list = [];
-  if (mode === "rows") for (let k = 1; k < S; k++) list.push(row * S + k);
-  else if (mode === "steps") for (let r = 0; r < rows; r++) list.push(r * S + s);
-  else list.push(row * S + s);
-  return list;
+// The places a stroke starts on: steps for the step row, else cells.
+function firstPlaces(mode, [row, s]) {
+  const {S, rows} = model;
+  if (mode === "whole") return [s];
+  if (mode === "allSteps") return Array.from({length: S - 1}, (_, k) => k + 1);
+  if (mode === "rows") return Array.from({length: S - 1}, (_, k) => row * S + k + 1);
+  if (mode === "steps") return Array.from({length: rows}, (_, r) => r * S + s);
+  return [row * S + s];
 }
 
-const allHaveBrush = list => list.length > 0 && list.every(i => cells[i] === store.brush);
+const allHaveBrush = (target, list) =>
+  list.length > 0 && list.every(i => planes[target][i] === brushOn(target));
 
 function onMove(event) {
   const begun = performance.now();
@@ -80,7 +93,10 @@ function onMove(event) {
 function hover(event) {
   if (event.pointerType === "touch") return;
   const step = event.target.closest(".cb-step"), label = event.target.closest(".cb-label-cell");
-  if (step) hoverAt(-1, Number(step.dataset.step), event.clientX, event.clientY);
+  const whole = event.target.closest(".cb-whole"), all = event.target.closest(".cb-whole-label");
+  if (whole) hoverAt(WHOLE, Number(whole.dataset.step), event.clientX, event.clientY);
+  else if (all && stepNodes.length) hoverAt(WHOLE, -1, event.clientX, event.clientY);
+  else if (step) hoverAt(HEAD, Number(step.dataset.step), event.clientX, event.clientY);
   else if (label) hoverAt(Number(label.dataset.row), -1, event.clientX, event.clientY);
   else if (nodes.rows.contains(event.target)) hoverAt(...cellFrom(event.clientX, event.clientY), event.clientX, event.clientY);
   else leave();
@@ -89,6 +105,8 @@ function hover(event) {
 function extendStroke(at) {
   const {start, mode} = stroke;
   if (mode === "free") lineCells(stroke.last, at, touchCell);
+  else if (mode === "whole") lineCells([0, stroke.last[1]], [0, at[1]], (_, s) => touch(s));
+  else if (mode === "allSteps") for (let s = 1; s < model.S; s++) touch(s);
   else if (mode === "box") touchBox(start, at);
   else if (mode === "rows") touchBox([start[0], 0], [at[0], model.S - 1]);
   else touchBox([0, start[1]], [model.rows - 1, at[1]]);
@@ -98,19 +116,23 @@ function extendStroke(at) {
 function touchCell(row, s) {
   const first = store.pairs ? blockOf(row) * model.R : row;
   const last = store.pairs ? first + model.R - 1 : row;
-  for (let r = first; r <= last; r++) {
-    const i = r * model.S + s;
-    if (isLocked(i, stroke.to)) { refuse(); continue; }
-    stroke.touched.add(i);
-    if (cells[i] !== stroke.to) { cells[i] = stroke.to; drawCell(i); }
-  }
+  for (let r = first; r <= last; r++) touch(r * model.S + s);
+}
+
+function touch(i) {
+  const plane = planes[stroke.target];
+  if (isLocked(stroke.target, i, stroke.to)) return refuse();
+  stroke.touched.add(i);
+  if (plane[i] === stroke.to) return;
+  plane[i] = stroke.to;
+  drawPlace(stroke.target, i);
 }
 
 // A box follows the pointer both ways, so cells it has left get back what they had.
 function touchBox(one, other) {
   const before = stroke.touched;
   stroke.touched = new Set();
-  for (const i of before) cells[i] = stroke.base[i];
+  for (const i of before) planes.cells[i] = stroke.base[i];
   for (let row = Math.min(one[0], other[0]); row <= Math.max(one[0], other[0]); row++)
     for (let s = Math.min(one[1], other[1]); s <= Math.max(one[1], other[1]); s++)
       touchCell(row, s);
@@ -134,24 +156,26 @@ function endStroke(event, keep) {
   root.classList.remove("cb-busy", "cb-panning");
   if (nodes.scroll.hasPointerCapture(done.id)) nodes.scroll.releasePointerCapture(done.id);
   if (done.pan) return;
-  const touched = [...done.touched].sort((a, b) => a - b);
-  const changed = touched.filter(i => done.base[i] !== done.to).length;
+  const {target, base, to} = done, touched = [...done.touched].sort((a, b) => a - b);
+  const changed = touched.filter(i => base[i] !== to).length;
   if (!keep || !changed) {
-    for (const i of touched) { cells[i] = done.base[i]; drawCell(i); }
+    for (const i of touched) { planes[target][i] = base[i]; drawPlace(target, i); }
     if (!keep) say("Stroke cancelled.");
     relabelLater();
     drawReadouts();
     return;
   }
-  commit(touched, done.to);
-  sayStroke(changed, done.to, done.refused);
+  commit(target, touched, to);
+  sayStroke(target, touched, changed, to, done.refused);
 }
 
-function sayStroke(changed, to, refused) {
+function sayStroke(target, touched, changed, to, refused) {
   drawReadouts();
   const numbers = predicted.work === null ? ""
     : ` Work ${percent(predicted.work)}, speed-up ${predicted.speedup.toFixed(2)}×.`;
-  say(`${brushIs(to).label}: ${changed.toLocaleString("en")} cell${changed === 1 ? "" : "s"}.` + numbers +
+  const under = target === "cells" ? touched.filter(i => coverOf(planes.steps, i, model)).length : 0;
+  say(`${legendOf(target)[to].label}: ${counted(changed, target === "cells" ? "cell" : "step")}.` + numbers +
+    (under ? ` ${counted(under, "cell")} of them will not run: a whole-step action covers them.` : "") +
     (refused ? " Step 0 stays computed." : ""), refused ? "locked" : "");
 }
 
@@ -182,7 +206,8 @@ function edgeSpeed() {
   const right = x > box.right - margin ? by
     : x < box.left + geometry.lab + margin && stroke.mode !== "rows" ? -by : 0;
   const down = y > box.bottom - margin ? by
-    : y < box.top + geometry.head + margin && stroke.mode !== "steps" ? -by : 0;
+    : y < box.top + geometry.head + geometry.whole + margin &&
+      !["steps", "whole", "allSteps"].includes(stroke.mode) ? -by : 0;
   return right || down ? [right, down] : null;
 }
 

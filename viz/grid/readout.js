@@ -1,7 +1,7 @@
 // The readouts above the grid; they follow the pointer while a stroke is being drawn.
 const READOUTS = [
   ["work", "Work computed"], ["speedup", "Predicted speed-up"],
-  ["drift", "Predicted drift"], ["cells", "Cells reused"],
+  ["drift", "Predicted drift"], ["cells", "Cells not computed"],
 ];
 let predicted = null, readoutFrame = 0;
 
@@ -29,7 +29,7 @@ function buildReadouts() {
 }
 
 function fillReadoutTip(box, label, name) {
-  const [first, ...rest] = readoutTexts(predicted, model)[name].tip;
+  const [first, ...rest] = readoutTexts(predicted, planes, model)[name].tip;
   box.append(make("strong", "", {}, label), make("div", "cb-formula", {}, first),
     ...rest.map(line => make("div", "", {}, line)));
 }
@@ -43,8 +43,8 @@ function refreshReadouts() {
 function drawReadouts() {
   cancelAnimationFrame(readoutFrame);
   readoutFrame = 0;
-  predicted = predict(cells, model);
-  const texts = readoutTexts(predicted, model);
+  predicted = predict(planes, model);
+  const texts = readoutTexts(predicted, planes, model);
   for (const [name] of READOUTS) {
     const at = nodes.readout[name], text = texts[name];
     if (at.value.textContent !== text.value) at.value.textContent = text.value;

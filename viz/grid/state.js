@@ -1,4 +1,4 @@
-// What this painter knows: the model, the cells, the tools in hand, and where its parts are.
+// What this painter knows: the model, the planes it paints, the tools in hand, where its parts are.
 const root = element.querySelector(".cb-grid");
 const uid = "cb" + Math.random().toString(36).slice(2, 8);
 const COARSE = matchMedia("(pointer: coarse)").matches;
@@ -7,8 +7,8 @@ const COARSE = matchMedia("(pointer: coarse)").matches;
 // do strokes that the server has not seen yet.
 const stores = window.cachebrushGrids = window.cachebrushGrids || {};
 const store = stores[BAKED.key] = stores[BAKED.key] || {
-  props: {}, value: null, pending: [], rev: 0, brush: 1, tool: COARSE ? "pan" : "paint",
-  view: "plan", zoom: "fit", pairs: false,
+  props: {}, value: null, pending: [], rev: 0, brushes: {cells: 1, steps: 1},
+  tool: COARSE ? "pan" : "paint", view: "plan", zoom: "fit", pairs: false, ranFor: null,
 };
 
 function prop(name) {
@@ -17,19 +17,24 @@ function prop(name) {
 }
 
 let model = makeModel(null);
-let confirmed = new Uint8Array(0);  // the server's last word
-let cells = new Uint8Array(0);      // on screen: confirmed + pending strokes + the stroke in hand
+// "cells" is the grid, "steps" the row of whole-step actions above it.
+let confirmed = {cells: new Uint8Array(0), steps: new Uint8Array(0)};  // the server's last word
+let planes = {cells: new Uint8Array(0), steps: new Uint8Array(0)};     // on screen: that + strokes
 let history = {undo: null, redo: null};
 let stroke = null;                  // the pointer stroke in hand, see paint.js
-let typed = null;                   // keyboard edits not sent yet: {to, cells: Set, timer}
-let focusAt = [0, 1];               // row and step of the tab stop; -1 is a heading
+let typed = null;                   // keyboard edits not sent yet: {target, to, places: Set, timer}
+let focusAt = [0, 1];               // row and step of the tab stop; see HEAD and WHOLE
+const HEAD = -1, WHOLE = -2;        // rows that are none: the headings, the step row
 
 const nodes = {};                   // parts of the page: toolbar, readouts, grid, message ...
-const geometry = {lab: 0, head: 0, cw: 0, ch: 0, gap: 1, group: 0, lock: 0};
+const geometry = {lab: 0, head: 0, whole: 0, cw: 0, ch: 0, gap: 1, group: 0, lock: 0};
 const stats = {builds: 0, moves: 0, moveMs: [], liveMs: [], sent: 0, retried: 0};
 
-const brushIs = k => model.legend[k];
-const isLocked = (i, to) => to !== COMPUTE && i % model.S === 0;
+const legendOf = target => model.legends[target];
+const brushIs = k => model.legends.cells[k];
+const actionIs = k => model.legends.steps[k];
+const brushOn = target => store.brushes[target];
+const isLocked = (target, i, to) => lockedFor(target, i, to, model);
 const rowOf = i => Math.floor(i / model.S);
 const blockOf = row => Math.floor(row / model.R);
 const branchOf = row => model.branches[row % model.R];

@@ -4,8 +4,13 @@ let awaiting = null;   // what to say when the answer to an undo or redo comes
 let nudgedAt = -1, retries = 0, waitTimer = 0;
 const RETRY_MS = 5000, RETRIES = 2;
 
-function commit(sorted, to) {
-  push({op: "paint", to, cells: runsOf(sorted), of: model.cells});
+// The key says which brush is meant, should the legend change while the stroke travels.
+function commit(target, sorted, to) {
+  const key = to ? legendOf(target)[to].key : null;
+  push({
+    op: target === "cells" ? "paint" : "steps", to, [target]: runsOf(sorted),
+    of: planes[target].length, ...(key ? {brush: key} : {}),
+  });
 }
 
 // Undo or redo. An undo of a stroke that is still on its way shows at once; for older ones the
@@ -53,9 +58,11 @@ function watchTheClock() {
 function receive(value) {
   if (!value || !value.rows) return;  // our own operations, or nothing
   const heard = {
-    rows: [...value.rows], ack: value.ack || 0,
+    rows: [...value.rows], steps: value.steps || null, ack: value.ack || 0,
     undo: value.undo ?? null, redo: value.redo ?? null,
+    refused: value.refused ? {rev: value.refused.rev, words: String(value.refused.words)} : null,
   };
+  const before = store.value ? store.value.ack : 0;
   store.value = heard;
   store.rev = Math.max(store.rev, heard.ack);
   store.pending = store.pending.filter(op => op.rev > heard.ack);
@@ -65,14 +72,17 @@ function receive(value) {
     root.classList.remove("cb-waiting");
   }
   history = {undo: heard.undo, redo: heard.redo};
-  const parsed = parseRows(heard.rows, model);
-  if (parsed) {  // else the spec of these rows is still to come
-    confirmed = parsed;
+  const cells = parseRows(heard.rows, model), steps = parseSteps(heard.steps, model);
+  if (cells && steps) {  // else the spec of these rows is still to come
+    confirmed = {cells, steps};
     const changed = recompose();
-    if (changed && !stroke) say(`${awaiting || "Schedule replaced"}: ` +
-      `${changed.toLocaleString("en")} cell${changed === 1 ? "" : "s"} changed.`);
+    if (changed && store.view === "ran" && !stroke) leaveRan();
+    if (changed && !stroke) say(`${awaiting || "Schedule replaced"}: ${changed} changed.`);
     if (!store.pending.length) awaiting = null;
   }
+  const {refused} = heard, inForm = form && refused && form.waits === refused.rev;
+  if (refused && refused.rev > before && !inForm) say(`Not taken: ${refused.words}`, "locked");
+  settleForm(heard.ack, refused);
   syncHistory();
   reassert(heard.ack);
 }
@@ -87,14 +97,45 @@ function reassert(ack) {
   setTimeout(send, 0);
 }
 
+// The server's word with everything on top that it has not seen; says what changed on the screen.
 function recompose() {
-  const next = confirmed.slice();
-  for (const op of standing(store.pending)) applyPaint(next, op, model);
-  if (typed) for (const i of typed.cells) next[i] = typed.to;
+  const was = planes, next = {cells: confirmed.cells.slice(), steps: confirmed.steps.slice()};
+  for (const op of standing(store.pending)) if (isStroke(op) && !op.lost) applyPaint(next, op, model);
+  if (typed) for (const i of typed.places) next[typed.target][i] = typed.to;
   if (stroke && stroke.touched) {  // never take the pen out of somebody's hand
-    stroke.base = next.slice();
-    for (const i of stroke.touched) next[i] = stroke.to;
+    stroke.base = next[stroke.target].slice();
+    for (const i of stroke.touched) next[stroke.target][i] = stroke.to;
   }
-  cells = next;
-  return drawCells();
+  planes = next;
+  drawCells();
+  const different = target => was[target].length !== next[target].length ? next[target].length
+    : next[target].reduce((sum, a, i) => sum + (a !== was[target][i]), 0);
+  const [cells, steps] = [different("cells"), different("steps")];
+  return [...(cells ? [counted(cells, "cell")] : []), ...(steps ? [counted(steps, "step")] : [])].join(", ");
+}
+
+// The legends have changed: everything that is numbered by them gets its new number.
+function renumber(was) {
+  const now = {}, moved = {};
+  for (const target of ["cells", "steps"]) {
+    now[target] = numbersIn(was[target], legendOf(target));
+    // A brush of the same name in the same place has only got other parameters.
+    moved[target] = now[target].map((k, old) => k >= 0 ? k
+      : legendOf(target)[old] && legendOf(target)[old].name === was[target][old].name ? old : -1);
+    for (const plane of [confirmed, planes])
+      plane[target] = plane[target].map(k => Math.max(0, moved[target][k] ?? 0));
+    store.brushes[target] = moved[target][store.brushes[target]] ?? 1;
+    if (store.brushes[target] < 0) store.brushes[target] = Math.min(1, legendOf(target).length - 1);
+  }
+  for (const op of store.pending) {
+    if (!isStroke(op)) continue;
+    const k = moved[op.op === "steps" ? "steps" : "cells"][op.to] ?? -1;
+    op.lost = k < 0;
+    if (k >= 0) op.to = k;
+  }
+  if (stroke && stroke.touched) {
+    const k = moved[stroke.target][stroke.to];
+    if (k >= 0) stroke.to = k; else endStroke(null, false);
+  }
+  numberRun();
 }

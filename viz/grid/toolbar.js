@@ -1,8 +1,7 @@
 // The toolbar: brushes, tools, undo, the colour switch and the zoom.
 function buildToolbar() {
-  if (store.brush >= model.legend.length) store.brush = Math.min(1, model.legend.length - 1);
-  nodes.brushes = choices("Brush", "cb-brushes", model.legend.map(brushChoice),
-    () => store.brush, id => { store.brush = Number(id); });
+  nodes.legends = make("div", "cb-legends", {});
+  buildBrushes();
   nodes.tools = choices("Tool", "cb-tools", [
     {id: "paint", content: [icon("paint"), word("Paint")], title: "Paint cell by cell"},
     {id: "box", content: [icon("box"), word("Box")], title: "Fill a box (or hold Shift)"},
@@ -20,6 +19,7 @@ function buildToolbar() {
   });
   nodes.views = choices("Colours", "cb-views", [
     {id: "plan", content: ["Plan"], title: "Colours show the schedule"},
+    {id: "ran", content: ["Ran"], title: "Colours show what the last run really did"},
     {id: "layer", content: ["Similarity"], title: "Colours show the measured numbers"},
     {id: "both", content: ["Both"], title: "Numbers as colour, the schedule as a patch inside"},
   ], () => store.view, setView);
@@ -32,7 +32,7 @@ function buildToolbar() {
   nodes.help = action("help", "Keys and gestures", toggleHelp, "cb-help-button");
   nodes.help.setAttribute("aria-expanded", "false");
   nodes.bar.replaceChildren(
-    make("div", "cb-bar", {role: "toolbar", "aria-label": "Painting"}, nodes.brushes, nodes.tools,
+    make("div", "cb-bar", {role: "toolbar", "aria-label": "Painting"}, nodes.legends, nodes.tools,
       nodes.pairs, make("div", "cb-pair", {}, nodes.undo, nodes.redo), nodes.help),
     make("div", "cb-bar cb-bar-quiet", {role: "toolbar", "aria-label": "Looking"}, nodes.views,
       nodes.scale, nodes.zooms));
@@ -43,36 +43,6 @@ function buildToolbar() {
 const word = text => make("span", "cb-word", {}, text);
 
 const pairsTitle = () => `Paint ${model.branches.join(" and ")} of a block together`;
-
-function brushChoice(entry, k) {
-  const letter = {compute: "C", reuse: "R", forecast: "F"}[entry.kind];
-  const letters = letter && firstOfKind(k) ? " " + letter : "";
-  return {
-    id: String(k),
-    content: [swatch(k), make("span", "", {}, entry.label), make("kbd", "", {}, String(k))],
-    title: `Brush: ${entry.label} (key ${k}${letters ? " or" + letters : ""})`,
-    keys: k + letters,
-  };
-}
-
-const firstOfKind = k => model.legend.findIndex(e => e.kind === model.legend[k].kind) === k;
-
-// A small cell in the look of action k.
-function swatch(k) {
-  return make("span", "cb-swatch " + lookOf(k), {"data-a": k, "aria-hidden": "true"});
-}
-
-// The look of an action is a class by kind; anything but the three known kinds looks "other".
-function lookOf(k) {
-  const kind = model.legend[k].kind;
-  return "cb-look-" + (["compute", "reuse", "forecast"].includes(kind) ? kind : "other");
-}
-
-function setBrush(k) {
-  store.brush = k;
-  nodes.brushes.sync();
-  say(`Brush: ${brushIs(k).label}. Space or Shift + arrows paint.`);
-}
 
 function setTool(tool) {
   store.tool = tool;
@@ -91,10 +61,12 @@ function setTool(tool) {
 }
 
 function setView(view) {
+  const turned = (store.view === "ran") !== (view === "ran");
   store.view = view;
   root.dataset.view = view;
   nodes.views.sync();
   drawScale();
+  if (turned) redraw();
 }
 
 function syncHistory() {
@@ -121,9 +93,10 @@ function helpLines() {
     ["Right button", "erase to compute"],
     ["Click a heading", "a whole row or step; drag over headings for several"],
     ["Arrows, Home, End, PgUp, PgDn", "move"],
+    ["Row above the grid", "what a whole step does; it has brushes of its own"],
     ["Space", "toggle the cell, or the row or step of a heading"],
     ["Shift + arrows", "paint along"],
-    ["C, R or 0–9", "choose a brush"],
+    ["0–9 or its letter", "choose a brush; in the step row, one for steps"],
     ["Ctrl + Z, Ctrl + Shift + Z", "undo, redo"],
     ["Esc", "cancel the stroke in hand"],
   ];

@@ -1,23 +1,24 @@
-// The grid on the page: building it, laying it out, drawing cells, and finding cells by position.
-let cellNodes = [], rowHeads = [], stepHeads = [], shown = new Uint8Array(0);
-let staleLabels = new Set();  // rows whose cells need new aria-labels
-let labelTimer = 0;
+// The grid on the page: building it, laying it out, and finding cells by position.
+let cellNodes = [], rowHeads = [], stepHeads = [];
 
 function buildShell() {
   nodes.bar = make("div", "cb-bars");
   nodes.readouts = make("div", "cb-readouts", {role: "group", "aria-label": "Predictions"});
   nodes.panel = make("dl", "cb-help", {hidden: ""});
   nodes.scroll = make("div", "cb-scroll");
+  nodes.decided = make("div", "cb-decided", {hidden: "", "data-testid": "grid-decided"});
+  nodes.key = make("div", "cb-key", {hidden: "", "data-testid": "grid-key"});
   nodes.message = make("div", "cb-message", {
     role: "status", "aria-live": "polite", "data-testid": "grid-message",
   });
-  root.replaceChildren(nodes.bar, nodes.panel, nodes.readouts, nodes.scroll, nodes.message);
+  root.replaceChildren(nodes.bar, nodes.panel, nodes.readouts, nodes.decided, nodes.scroll, nodes.key,
+    nodes.message);
   root.id = uid;
   root.dataset.tool = store.tool;
   root.dataset.view = store.view;
 }
 
-// Build every cell anew: at the first mount and when the shape or legend changes, never else.
+// Build every cell anew: at the first mount and when the shape changes, never else.
 function buildGrid() {
   stats.builds++;
   const {S, rows} = model;
@@ -25,7 +26,7 @@ function buildGrid() {
   cellNodes = new Array(model.cells);
   rowHeads = [];
   stepHeads = [];
-  shown = new Uint8Array(model.cells).fill(255);
+  shown.cells = new Uint16Array(model.cells).fill(NOTHING);
   const head = make("div", "cb-row cb-head", {role: "row", "aria-rowindex": 1},
     make("div", "cb-corner", {role: "columnheader", "aria-label": "block, by step"},
       make("span", "", {}, "block"), make("span", "", {}, "step")));
@@ -33,17 +34,17 @@ function buildGrid() {
   head.append(...stepHeads);
   nodes.rows = make("div", "cb-rows", {role: "rowgroup"});
   for (let row = 0; row < rows; row++) nodes.rows.append(rowNode(row));
+  nodes.heads = make("div", "cb-heads", {role: "rowgroup"}, head, buildSteps());
   nodes.playhead = make("div", "cb-playhead", {"aria-hidden": "true"});
   nodes.ring = make("div", "cb-ring", {"aria-hidden": "true"});
   nodes.rows.append(nodes.ring);
   nodes.table = make("div", "cb-table", {
-    role: "grid", "aria-rowcount": rows + 1, "aria-colcount": S + 1,
+    role: "grid", "aria-rowcount": rows + 2, "aria-colcount": S + 1,
     "aria-label": `Schedule: ${model.L} blocks with ${model.branches.join(" and ")}, ${S} steps`,
-  }, head, nodes.rows, nodes.playhead);
+  }, nodes.heads, nodes.rows, nodes.playhead);
   nodes.scroll.replaceChildren(nodes.table);
-  focusAt = [clamp(focusAt[0], -1, rows - 1), clamp(focusAt[1], -1, S - 1)];
-  const stop = nodeAt(...focusAt);
-  if (stop) stop.tabIndex = 0;
+  focusAt = [Math.min(focusAt[0], rows - 1), clamp(focusAt[1], -1, S - 1)];
+  markStop();
   styleLegend();
   layout();
 }
@@ -70,7 +71,7 @@ function rowNode(row) {
   head.append(make("span", "", {}, branchOf(row)));
   rowHeads.push(head);
   const node = make("div", "cb-row" + (row % R === R - 1 ? " cb-last" : ""), {
-    role: "row", "aria-rowindex": row + 2,
+    role: "row", "aria-rowindex": row + 3,
   }, head);
   for (let s = 0; s < S; s++) {
     const cell = make("div", "cb-cell", {
@@ -81,15 +82,6 @@ function rowNode(row) {
     node.append(cell);
   }
   return node;
-}
-
-// Colours that a legend brings along replace the fill of the look; anything else is left out.
-function styleLegend() {
-  if (!nodes.legendStyle) nodes.legendStyle = document.head.appendChild(
-    make("style", "", {"data-cb-key": BAKED.key}));
-  nodes.legendStyle.textContent = model.legend.map((entry, k) =>
-    entry.colour && CSS.supports("color", entry.colour)
-      ? `#${uid} [data-a="${k}"]{--cb-fill:${entry.colour}}` : "").join("\n");
 }
 
 // Layout ------------------------------------------------------------------------------------
@@ -120,7 +112,9 @@ function layout() {
   const spare = room - g.lock - g.cw * S;
   g.lab = label + (store.zoom === "fit" ? clamp(spare, 0, narrow ? 14 : 34) : 0);
   g.head = 24;
-  const sizes = {lab: g.lab, head: g.head, cw: g.cw, ch: g.ch, gap: g.gap, group: g.group, lock: g.lock};
+  const scored = live && live.scored, open = stepRowOpen();
+  g.whole = (open ? clamp(g.ch, narrow ? 16 : 18, 24) : COARSE ? 40 : 24) + (scored ? 18 : 0);
+  const sizes = {lab: g.lab, head: g.head, whole: g.whole, cw: g.cw, ch: g.ch, gap: g.gap, group: g.group, lock: g.lock};
   for (const name in sizes) root.style.setProperty(`--cb-n-${name}`, sizes[name] + "px");
   root.dataset.size = small >= 16 ? "large" : small >= 9 ? "medium" : "small";
   root.classList.toggle("cb-dense", dense);
@@ -152,51 +146,13 @@ function cellFrom(clientX, clientY) {
   return [row, s];
 }
 
-// Drawing -----------------------------------------------------------------------------------
-function drawCell(i) {
-  const a = cells[i];
-  if (shown[i] === a) return false;
-  shown[i] = a;
-  const node = cellNodes[i];
-  node.className = "cb-cell " + lookOf(a);
-  node.dataset.a = a;
-  staleLabels.add(rowOf(i));
-  drawMark(i);
-  return true;
-}
-
-function drawCells() {
-  let changed = 0;
-  for (let i = 0; i < cells.length; i++) if (drawCell(i)) changed++;
-  refreshReadouts();
-  relabelLater();
-  return changed;
-}
-
-// Labels hold ages, so one cell changes those after it. They are not needed while a pointer moves.
-function relabelLater() {
-  clearTimeout(labelTimer);
-  labelTimer = setTimeout(relabel, 120);
-}
-
-function relabel() {
-  for (const row of staleLabels)
-    for (let s = 0, i = row * model.S, age = 0; s < model.S; s++, i++) {
-      age = cells[i] === COMPUTE ? 0 : age + 1;
-      cellNodes[i].setAttribute("aria-label", cellLabel(i, age));
-    }
-  staleLabels.clear();
-}
-
-function cellLabel(i, age) {
-  const row = rowOf(i), s = i % model.S, t = timestepText(s), mark = markOf(i);
-  return `block ${blockOf(row)}, ${longBranch(row)}, step ${s} of ${model.S}${t && ", t " + t}: ` +
-    brushIs(cells[i]).label.toLowerCase() + (age ? `, age ${age}` : "") +
-    (s === 0 ? ", locked" : "") +
-    (mark === "differ" ? `, but ran ${ranText(i)}` : mark === "done" ? ", executed" : "");
+// The step under a place across, on the axis that all rows share.
+function stepFrom(clientX) {
+  return cellFrom(clientX, origin.y)[1];
 }
 
 function nodeAt(row, s) {
-  if (row < 0) return stepHeads[Math.max(s, 0)];
+  if (row === HEAD) return stepHeads[Math.max(s, 0)];
+  if (row === WHOLE) return s < 0 ? nodes.wholeHead : stepNodes[s];
   return s < 0 ? rowHeads[row] : cellNodes[row * model.S + s];
 }

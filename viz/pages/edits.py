@@ -18,6 +18,7 @@ from caching.predictors import Reuse
 from caching.schedule import Schedule
 from viz import text
 from viz.grid.ops import Op
+from viz.grid.show import value_of
 from viz.live import Engine
 from viz.pages import asked, studio
 from viz.pages.visit import Visit
@@ -37,13 +38,13 @@ class Edits:
         """What to show after an event that led from `before` to the visit's state."""
         now = visit.state
         visit.refused = False
-        grid: dict[str, Any] = {"value": studio.value_of(now)}
+        grid: dict[str, Any] = {"value": value_of(now)}
         parts: Parts = {}
         if now.schedule.actions.shape != before.schedule.actions.shape or now.model != before.model:
             grid |= {"spec": visit.spec(), "layer": visit.layer(), "live": None}
             parts["steps"] = gr.update(value=now.schedule.steps)
             parts |= {"curves": visit.curves(), "words": visit.words()}
-        elif now.schedule.legend != before.schedule.legend:
+        elif palette_of(now) != palette_of(before):
             grid["spec"] = visit.spec()
         parts["grid"] = gr.update(**grid)
         parts["numbers"] = visit.numbers()
@@ -58,7 +59,11 @@ class Edits:
             if isinstance(event, Strokes) and event.ops:
                 visit.session.dispatch(Refuse(event.ops[-1].rev))
             return {**self._changed(visit, before), **self._refuse(visit, str(error))}
-        return self._changed(visit, before)
+        parts = self._changed(visit, before)
+        refused = visit.state.refused
+        if isinstance(event, Strokes) and refused is not None and refused != before.refused:
+            return {**parts, **self._refuse(visit, refused.words)}
+        return parts
 
     def _refuse(self, visit: Visit, words: str) -> Parts:
         """Say why an edit was not taken; the words stay, because no run follows it by itself."""
@@ -149,6 +154,12 @@ class Edits:
         visit.session.end_runs()
         visit.loading = None
         return {"notice": studio.notice_html(text.STOPPED)}
+
+
+def palette_of(state: ViewState) -> tuple[Any, ...]:
+    """What the painter's brushes look like, as a value."""
+    schedule = state.schedule
+    return (schedule.legend, schedule.step_legend, state.now.hues)
 
 
 def refusal(words: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
@@ -17,14 +17,17 @@ from caching.measure.result import Result, tables_of
 from caching.schedule import Schedule
 from viz import text
 from viz.compare.values import live_frame
-from viz.grid.encode import grid_live
 from viz.grid.ops import Op
+from viz.grid.show import live_of
 from viz.live import Loaded
 from viz.pages import asked, studio
 from viz.pages.edits import Edits, Parts, noise_words, refusal, with_brushes
 from viz.pages.visit import Visit
 from viz.policies import offer
 from viz.state import Repaint, Strokes, UseModel, ViewState
+
+if TYPE_CHECKING:
+    from caching.engine.record import StepEvent
 
 SHOW_EVERY_S = 0.06
 log = logging.getLogger(__name__)
@@ -69,6 +72,7 @@ class Handlers(Edits):
     def _use_times(self, visit: Visit, loaded: Loaded) -> None:
         """Predict with this machine's own times from now on."""
         visit.tables = tables_of(loaded.model, loaded.times, visit.tables.change)
+        visit.family = loaded.model.family
 
     def run(self, ops: tuple[Op, ...], visit: Visit) -> Iterator[Parts]:
         """Run the schedule, the full model and the rival, showing every step as it comes.
@@ -87,23 +91,11 @@ class Handlers(Edits):
         try:
             chosen = offer(name)
             limit = asked.threshold_of(threshold, chosen)
-            blocks, branches = visit.state.model.blocks, visit.state.model.branches
-            sample = chosen.plain(blocks, visit.state.schedule.steps)
-            palette = replace(
-                Schedule.full(1, blocks, branches=branches),
-                legend=sample.legend,
-                step_legend=sample.step_legend,
-            )
-            shown = with_brushes(visit.state.schedule, palette)
+            facts = visit.state.model
+            sample = chosen.plain(facts.blocks, visit.state.schedule.steps)
         except ValueError as error:
             yield self._refuse(visit, str(error))
             return
-        # What it may decide needs a colour and a letter before the first step is shown.
-        parts = self._dispatch(visit, Repaint(f"brushes of {chosen.title}", shown))
-        if parts["notice"]:
-            yield parts
-            return
-        yield parts
 
         def make(loaded: Loaded, state: ViewState) -> Policy:
             s = state.settings
@@ -141,8 +133,9 @@ class Handlers(Edits):
             yield {"notice": studio.notice_html("Waiting for the run before this one …", "busy")}
         visit.rev += 1
         name = f"run{visit.rev}"
-        executed: list[np.ndarray] = []
-        ms: list[float] = []
+        asked_for = state.schedule if sample is None else choices_of(state.schedule, sample)
+        title = None if sample is None else sample.label
+        steps: list[StepEvent] = []
         shown = 0.0
         try:
             for item in self.engine.compare(state, policy=policy, stopped=stopped):
@@ -150,14 +143,13 @@ class Handlers(Edits):
                     yield self._finished(visit, name, item)
                     return
                 if item.which == "cached" and item.event is not None:
-                    executed.append(item.event.executed)
-                    ms.append(item.event.ms)
+                    steps.append(item.event)
                 now = time.monotonic()
                 if now - shown < SHOW_EVERY_S and item.done < item.total:
                     continue
                 shown = now
-                words = f"{RUN_WORDS[item.which]} {item.done} of {item.total}"
-                parts = {"notice": studio.notice_html(words, "busy")}
+                words = f"{run_words(item.which, title)} {item.done} of {item.total}"
+                parts: Parts = {"notice": studio.notice_html(words, "busy")}
                 if item.event is not None:
                     parts["compare"] = gr.update(
                         live=live_frame(
@@ -169,17 +161,10 @@ class Handlers(Edits):
                             words,
                         )
                     )
-                if executed:
-                    parts["grid"] = gr.update(
-                        live=grid_live(
-                            name,
-                            np.stack(executed),
-                            total=state.schedule.steps,
-                            done=item.which != "cached",
-                            ms=ms,
-                            asked=state.schedule.actions,
-                        )
-                    )
+                if steps:
+                    live = live_steps(name, asked_for, steps, policy=title)
+                    live["done"] = item.which != "cached"
+                    parts["grid"] = gr.update(live=live)
                 yield parts
         except Exception as error:
             words = str(error)
@@ -268,9 +253,39 @@ class Handlers(Edits):
             source=f"{loaded.times.source}; change not known before the first run",
         )
         visit.session.begin_run()  # takes over from a run of the model before
-        visit.tables = tables
+        visit.tables, visit.family = tables, loaded.model.family
         visit.session.dispatch(UseModel(facts, replace(before.settings, label=0), full))
         visit.rev += 1
         other = studio.is_of_other_model(visit.result, visit.state)
         shown = studio.comparison_of(visit.result, visit.rev, other_model=other)
         return {**self._changed(visit, before), "compare": gr.update(value=shown)}
+
+
+def choices_of(schedule: Schedule, policy: Policy) -> Schedule:
+    """A full schedule with what a policy may choose in its legends."""
+    full = Schedule.full(schedule.steps, schedule.blocks, branches=schedule.branches)
+    legend = policy.legend or full.legend
+    return replace(full, legend=legend, step_legend=policy.step_legend)
+
+
+def live_steps(
+    name: str, asked_for: Schedule, steps: Sequence[StepEvent], *, policy: str | None
+) -> dict[str, Any]:
+    """The painter's live marks after some steps of a run."""
+    choices = [event.choice for event in steps if event.choice is not None]
+    return live_of(
+        name,
+        asked_for,
+        np.stack([event.executed for event in steps]),
+        np.array([event.action for event in steps], np.uint8),
+        ms=[event.ms for event in steps],
+        decided=[(choice.score, choice.limit) for choice in choices],
+        policy=policy,
+    )
+
+
+def run_words(which: str, policy: str | None) -> str:
+    """What is running, in words."""
+    if which == "cached" and policy is not None:
+        return f"{policy} decides step by step …"
+    return RUN_WORDS[which]

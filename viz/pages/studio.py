@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,9 +15,13 @@ from caching.predict.proxy import Tables
 from caching.schedule import Schedule
 from viz.compare.values import Comparison, source
 from viz.figures.curves import text_summary
-from viz.grid.encode import Brush, grid_layer, grid_live, grid_spec, grid_value
+from viz.grid import show
+from viz.grid.encode import grid_layer
 from viz.numbers import psnr_words, title_of
 from viz.state import Entry, ModelFacts, Settings, ViewState
+
+if TYPE_CHECKING:
+    from caching.models.family import Family
 
 SAMPLER_NAMES: Mapping[str, str] = {
     "ddim": "DDIM (papers' spacing)",
@@ -54,25 +58,16 @@ def tables_for(tables: Tables, steps: int) -> Tables:
     return tables if tables.change.shape[0] == steps else tables.resample(steps)
 
 
-def value_of(state: ViewState) -> dict[str, Any]:
-    return grid_value(
-        state.schedule.actions, ack=state.ack, undo=state.undo_label, redo=state.redo_label
-    )
-
-
 def spec_of(
-    state: ViewState, tables: Tables, timesteps: tuple[float, ...] | None
+    state: ViewState,
+    tables: Tables,
+    timesteps: tuple[float, ...] | None,
+    family: Family | None = None,
 ) -> dict[str, Any]:
+    """What the painter must know besides the schedule; `family`: of the loaded model, if any."""
     steps = state.schedule.steps
-    legend = [Brush(p.name, p.name, p.label.capitalize()) for p in state.schedule.legend]
-    return grid_spec(
-        steps=steps,
-        blocks=state.model.blocks,
-        branches=state.model.branches,
-        timesteps=timesteps if timesteps and len(timesteps) == steps else None,
-        legend=legend,
-        tables=tables_for(tables, steps),
-    )
+    known = timesteps if timesteps and len(timesteps) == steps else None
+    return show.spec_of(state, tables_for(tables, steps), known, family)
 
 
 def last_change(tables: Tables) -> np.ndarray:
@@ -97,13 +92,15 @@ def layer_of(tables: Tables) -> dict[str, Any] | None:
 
 def executed_of(result: Result) -> dict[str, Any]:
     """The executed marks of a finished run."""
-    return grid_live(
-        f"{result.model}-{result.seed}-{hash(result.schedule)}",
+    return show.live_of(
+        f"{result.model}-{result.seed}-{hash((result.schedule, result.policy))}",
+        result.schedule,
         result.executed,
-        total=result.schedule.steps,
+        result.executed_actions,
         done=True,
         ms=result.step_ms,
-        asked=result.schedule.actions,
+        decided=result.decided,
+        policy=result.policy,
     )
 
 
@@ -131,7 +128,9 @@ def comparison_of(result: Result, rev: int, *, other_model: bool = False) -> Com
         caption = f"{f.work:.0%} of the work · {time_words}"
         if f.psnr_db is not None:
             caption += f" · {psnr_words(f.psnr_db)}"
-        sources[name] = source(title_of(name, f), caption, pictures.frames, pictures.final)
+        sources[name] = source(
+            title_of(name, f, result.policy), caption, pictures.frames, pictures.final
+        )
     badge = "recorded" if result.recorded else None
     if other_model:
         badge = f"of {shortened(result.model, 60)}"
@@ -155,12 +154,16 @@ def notice_html(text: str, kind: str = "info") -> str:
 
 def is_stale(result: Result, state: ViewState) -> bool:
     """Whether `result` was measured for something else than what the page now asks for."""
+    return is_of_other_request(result, state) or not same_paint(result.schedule, state.schedule)
+
+
+def is_of_other_request(result: Result, state: ViewState) -> bool:
+    """Whether class, seed, guidance, sampler, model or number of steps are others."""
     s = state.settings
     same = (result.label, result.seed, result.cfg_scale, result.sampler, result.model)
     return (
         same != (s.label, s.seed, s.cfg_scale, s.sampler, state.model.name)
         or result.schedule.actions.shape != state.schedule.actions.shape
-        or not same_paint(result.schedule, state.schedule)
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caching.measure.result import Result, load_result
 from caching.predict.proxy import Tables
@@ -12,6 +12,9 @@ from viz.figures.curves import similarity_curves
 from viz.numbers import numbers_html
 from viz.pages import studio
 from viz.state import Session, ViewState
+
+if TYPE_CHECKING:
+    from caching.models.family import Family
 
 RECORDED = Path(__file__).resolve().parents[2] / "presets" / "runs" / "first"
 
@@ -25,6 +28,7 @@ class Visit:
         self.rev = 1
         self.refused = False  # whether the last edit was not taken
         self.loading: object | None = None  # the newest request for another model
+        self.family: Family | None = None  # of the loaded model, which knows what brushes compute
 
     def __deepcopy__(self, memo: dict[int, object]) -> Visit:
         return Visit(self.session.state, self.result, self.tables)
@@ -41,14 +45,17 @@ class Visit:
         """The table of measured numbers."""
         return numbers_html(
             self.result,
-            stale=studio.is_stale(self.result, self.state),
+            # What a policy decided was never painted, so other paint does not make it old.
+            stale=studio.is_stale(self.result, self.state)
+            if self.result.policy is None
+            else studio.is_of_other_request(self.result, self.state),
             other_model=studio.is_of_other_model(self.result, self.state),
         )
 
     def spec(self) -> dict[str, Any]:
         """What the painter must know besides the schedule."""
         times = studio.timesteps_of(self.result, self.state)
-        return studio.spec_of(self.state, self.tables, times)
+        return studio.spec_of(self.state, self.tables, times, self.family)
 
     def layer(self) -> dict[str, Any] | None:
         """The painter's colours, None before the first run of a model."""

@@ -81,7 +81,8 @@ def _rows(schedule: Schedule, s: int) -> list[tuple[str, str]]:
 
 def _kept(schedule: Schedule) -> list[str]:
     """How many outputs have to be kept after each step, by the computed outputs used later."""
-    held = _held(schedule.computed, (schedule.actions != 0) & ~schedule.covered)
+    stored = [number for number, p in enumerate(schedule.legend, 1) if p.keeps]
+    held = _held(schedule.computed, np.isin(schedule.actions, stored) & ~schedule.covered)
     most = int(held.max())
     lines = [
         f"Outputs kept for later steps: {most} at most (after step {int(held.argmax())}); one is "

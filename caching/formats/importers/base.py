@@ -36,8 +36,8 @@ class Shape:
         """L from the file or from the model; raises ScheduleError if unknown or different."""
         if found is None and self.blocks is None:
             raise ScheduleError(
-                f"{what} does not say how many blocks its model has: give blocks=, for instance "
-                "28 for DiT-XL/2"
+                f"{what} does not say how many blocks its model has: give blocks (--blocks in a "
+                "shell), for instance 28 for DiT-XL/2"
             )
         if found is not None and self.blocks is not None and found != self.blocks:
             raise ScheduleError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import threading
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ FIXED = 5.0
 
 _KEY = re.compile(r"(0|[1-9][0-9]{0,3})\.prob")
 _UVIT_WIDTH = 58
+_ALLOWING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,8 @@ def _load(data: bytes) -> Any:
     import torch
 
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        # The allow-list is torch's own and global: one reader would take it from another.
+        with _ALLOWING, torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # torch has a dozen kinds for a broken or forbidden file
         first = next(iter(str(error).splitlines()), "")

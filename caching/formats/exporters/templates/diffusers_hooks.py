@@ -121,17 +121,18 @@ class Branch(ModelHook):  # type: ignore[misc]
     def __init__(self, clock: Clock, row: str) -> None:
         super().__init__()
         self.clock, self.row = clock, row
-        self.kept: dict[tuple[float, ...], tuple[int, Any]] = {}
+        self.kept: dict[tuple[float, ...], Any] = {}  # an output for each pass of guidance
+        self.run = 0
 
     def new_forward(self, module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
         clock = self.clock
-        run, output = self.kept.get(clock.labels, (-1, None))
-        if self.row[clock.step] == "1" or run != clock.run:
-            # What other pictures left is dropped; the other pass of this one stays.
-            self.kept = {k: kept for k, kept in self.kept.items() if kept[0] == clock.run}
+        if self.run != clock.run:
+            self.run, self.kept = clock.run, {}
+        output = self.kept.get(clock.labels)
+        if self.row[clock.step] == "1" or output is None:
             output = self.fn_ref.original_forward(*args, **kwargs)
         if self.row[clock.step + 1 : clock.step + 2] == "0":
-            self.kept[clock.labels] = (clock.run, output)
+            self.kept[clock.labels] = output
         else:
             self.kept.pop(clock.labels, None)  # not needed again
         return output
