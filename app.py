@@ -41,6 +41,7 @@ SLOW: dict[str, Any] = {
     "concurrency_limit": 8,
     "concurrency_id": "run",
 }
+OPENS = (".json", ".pt", ".npy", ".png", ".yaml", ".yml", ".txt", ".py")
 PRESET_CONTROLS = ("interval", "alpha", "first", "last", "order")
 # Waiting for a download must not take the place of somebody's run.
 LOAD: dict[str, Any] = {**SLOW, "concurrency_id": "load", "concurrency_limit": 4}
@@ -106,7 +107,16 @@ def _controls(start: Any) -> dict[str, Any]:
             parts["bake"] = gr.Button("Bake", size="sm", elem_id="bake")
     with gr.Row():
         parts["save"] = gr.Button("Save", size="sm", elem_id="save")
-        parts["open"] = gr.UploadButton("Open", file_types=[".json"], size="sm", elem_id="open")
+        parts["open"] = gr.UploadButton("Open", file_types=list(OPENS), size="sm", elem_id="open")
+    with gr.Accordion("Export", open=False, elem_id="export-box"):
+        parts["target"] = gr.Dropdown(
+            studio.EXPORTS,
+            value="diffusers",
+            label="For",
+            elem_id="target",
+        )
+        parts["export"] = gr.Button("Export", size="sm", elem_id="export")
+    parts["export_file"] = gr.Textbox(visible="hidden", elem_id="export-text", show_label=False)
     parts["file"] = gr.Textbox(visible="hidden", elem_id="file-text", show_label=False)
     with gr.Accordion("Another model", open=False, elem_id="model-box"):
         parts["model"] = gr.Textbox(
@@ -242,6 +252,10 @@ def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
     parts["save"].click(handlers.save_file, visit, parts["file"], **FAST).then(
         None, parts["file"], None, js=SAVE_JS
     )
+    parts["export"].click(
+        named(handlers.export), [parts["target"], visit],
+        [parts["export_file"], parts["notice"]], **FAST,
+    ).then(None, parts["export_file"], None, js=SAVE_JS)  # fmt: skip
     then_run(parts["open"].upload(named(handlers.open_file), [parts["open"], visit], edit, **FAST))
     load = [*edit, parts["label"], parts["compare"]]
     gr.on(

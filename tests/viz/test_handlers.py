@@ -15,6 +15,7 @@ from viz.grid.encode import actions_from_rows
 from viz.grid.ops import Paint, Undo
 from viz.pages import studio
 from viz.pages.handlers import Handlers
+from viz.pages.studio import EXPORTS
 from viz.pages.visit import Visit
 
 
@@ -197,7 +198,7 @@ def test_what_was_saved_opens_again(handlers: Handlers, visit: Visit, tmp_path: 
     path.write_text(handlers.save_file(visit), encoding="utf-8")
     handlers.repaint(**GOOD, visit=visit)
     parts = handlers.open_file(str(path), visit)
-    assert "Opened: 20 steps" in parts["notice"] and "Note" not in parts["notice"]
+    assert "20 steps" in parts["notice"] and "Note" not in parts["notice"]
     assert visit.state.schedule == painted
     assert painted.context is not None and painted.context.model_hash == "ae8fc69fe8699719"
 
@@ -246,3 +247,33 @@ def test_paths_that_are_no_schedule_are_refused(
     parts = handlers.open_file(path, visit)
     refused(parts, "The file was not opened")
     assert "root:" not in parts["notice"] and visit.state is before
+
+
+# -- other projects' files -----------------------------------------------------------------
+
+
+def test_another_projects_file_opens_with_a_report(
+    handlers: Handlers, visit: Visit, tmp_path: Path
+) -> None:
+    """SmoothCache's own form: 1 computes, one list for all attention and one for all MLPs."""
+    path = tmp_path / "smooth.json"
+    path.write_text(json.dumps({"attn1": [1, 0, 0, 1], "ff": [1, 0, 1, 1]}), encoding="utf-8")
+    notice = handlers.open_file(str(path), visit)["notice"]
+    assert "SmoothCache" in notice and "4 steps" in notice
+    assert set(visit.state.schedule.rows().values()) == {"CRRC", "CRCC"}
+
+
+@pytest.mark.parametrize("target", [name for _, name in EXPORTS])
+def test_every_export_says_what_it_loses(handlers: Handlers, visit: Visit, target: str) -> None:
+    handlers.repaint(**GOOD, visit=visit)
+    handlers.strokes((stroke(1),), visit)
+    parts = handlers.export(target, visit)
+    file = json.loads(parts["export_file"])
+    assert file["name"].startswith("schedule") and len(file["text"]) > 50
+    assert file["name"] in parts["notice"]
+
+
+@pytest.mark.parametrize("target", ["", None, "nothing", "x" * 10_000])
+def test_unknown_exports_are_refused(handlers: Handlers, visit: Visit, target: Any) -> None:
+    parts = handlers.export(target, visit)
+    assert "is not known" in parts["notice"] and "export_file" not in parts

@@ -7,13 +7,16 @@ state goes through `Session.dispatch`; refused input becomes a notice and change
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from caching.checks import MAX_LEGEND
-from caching.formats.native import dumps, load_schedule_file
+from caching.formats.exporters import export_schedule
+from caching.formats.importers import import_schedule
+from caching.formats.native import dumps
 from caching.predictors import Reuse
 from caching.schedule import Schedule
 from viz import text
@@ -132,22 +135,34 @@ class Edits:
         return {"curves": visit.curves(threshold if uses else None)}
 
     def open_file(self, path: Any, visit: Visit) -> Parts:
-        """A schedule file was uploaded."""
+        """A schedule file of ours or of another project was uploaded."""
+        model = visit.state.model
         try:
-            schedule = _paintable(load_schedule_file(str(path)))
+            found = import_schedule(str(path), blocks=model.blocks, branches=model.branches)
         except ValueError as error:
             return self._refuse(visit, f"The file was not opened: {error}")
+        schedule = _paintable(found.schedule)
         parts = self._dispatch(visit, Repaint("open file", schedule))
         if not parts["notice"]:
             wrong = schedule.mismatches(studio.context_of(visit.state, visit.result))
-            words = f"Opened: {schedule.steps} steps, {1 - schedule.computed.mean():.0%} reused."
-            words += "".join(f" Note: {w}." for w in wrong)
-            parts["notice"] = studio.notice_html(words)
+            words = " ".join(found.report.sentences) + "".join(f" Note: {w}." for w in wrong)
+            parts["notice"] = studio.notice_html(f"Opened. {words}")
         return parts
 
     def save_file(self, visit: Visit) -> str:
         """The schedule as the text of a file."""
         return dumps(studio.file_of(visit.state, visit.result))
+
+    def export(self, target: Any, visit: Visit) -> Parts:
+        """The schedule in another program's form, and what it loses there."""
+        try:
+            made = export_schedule(studio.file_of(visit.state, visit.result), str(target))
+        except ValueError as error:
+            return self._refuse(visit, str(error))
+        lost = " ".join(made.losses) or "Nothing is lost."
+        words = f"{made.filename}: {lost} {' '.join(made.notes)}".strip()
+        file = json.dumps({"name": made.filename, "text": made.text})
+        return {"export_file": file, "notice": studio.notice_html(words)}
 
     def stop(self, visit: Visit) -> Parts:
         """Ask the run in progress to stop, and give up waiting for another model."""

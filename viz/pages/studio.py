@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from caching.context import Context
+from caching.formats.exporters import EXPORTERS
 from caching.measure.result import Result
 from caching.predict.proxy import Tables
 from caching.schedule import Schedule
@@ -32,6 +33,10 @@ SAMPLER_NAMES: Mapping[str, str] = {
 }
 # They draw noise at every step, so that errors of caching grow; a test holds this to the engine.
 STOCHASTIC = frozenset({"ddpm"})
+
+
+# Ours is what Save gives.
+EXPORTS = [(e.label, name) for name, e in EXPORTERS.items() if name != "cachebrush"]
 
 
 def start_state(result: Result) -> ViewState:

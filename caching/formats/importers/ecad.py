@@ -90,7 +90,8 @@ def _steps(value: Any) -> Steps:
             if not isinstance(cells, dict) or not all(isinstance(c, bool) for c in cells.values()):
                 raise ScheduleError(
                     f"step {key}, block {block}: expected an object such as "
-                    '{"attn1": true, "ff": false}'
+                    '{"attn1": true, "ff": false}; schedules for FLUX and those with functions of '
+                    "their own (T-GATE) cannot be read"
                 )
         if len(blocks) != len(next(iter(steps.values()))):
             raise ScheduleError(
