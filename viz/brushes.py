@@ -39,6 +39,8 @@ Brush = Predictor | StepAction
 Hues = tuple[tuple[str, int], ...]
 """(key of a brush, number of its colour), as chosen; brushes without an entry get a free one."""
 
+MAX_HUES = 4 * MAX_LEGEND  # brushes of earlier schedules keep theirs, though not for ever
+
 
 @dataclass(frozen=True)
 class Canvas:
@@ -138,8 +140,8 @@ def _count(cells: int, what: str) -> str:
 
 def _paint(canvas: Canvas, op: Paint) -> Edited:
     schedule = canvas.schedule
-    check(op, schedule.actions.size, len(schedule.legend))
     op = dataclasses.replace(op, to=number_of(op.to, op.brush, _keys(schedule, "cells")))
+    check(op, schedule.actions.size, len(schedule.legend))
     flat = schedule.actions.transpose(1, 2, 0).reshape(-1)  # (L * R * S,), rows of steps
     painted = paint(flat, op, steps=schedule.steps)
     steps, blocks, branches = schedule.actions.shape
@@ -151,8 +153,8 @@ def _paint(canvas: Canvas, op: Paint) -> Edited:
 
 def _paint_steps(canvas: Canvas, op: PaintSteps) -> Edited:
     schedule = canvas.schedule
-    check(op, schedule.steps, len(schedule.step_legend))
     to = number_of(op.to, op.brush, _keys(schedule, "steps"))
+    check(dataclasses.replace(op, to=to), schedule.steps, len(schedule.step_legend))
     action = schedule.step_legend[to - 1] if to else None
     painted = schedule.step_actions.copy()
     for start, length in op.runs:
@@ -183,10 +185,7 @@ def _add(canvas: Canvas, where: Where, value: Mapping[str, Scalar]) -> Edited:
     if len(legend) >= MAX_LEGEND:
         raise ScheduleError(f"the legend is full with {MAX_LEGEND} brushes: remove one first")
     schedule = _with(canvas.schedule, where, (*legend, brush))
-    # Its colour is kept, or the removal of another brush would change it.
-    hue = hues_of(Canvas(schedule, canvas.hues))[where == "steps"][-1]
-    hues = _chosen(canvas.hues, key_of(brush), hue)
-    return Edited(f"add brush {brush.title}", Canvas(schedule, hues))
+    return Edited(f"add brush {brush.title}", Canvas(schedule, _kept(canvas)))
 
 
 def _replace(canvas: Canvas, where: Where, index: int, value: Mapping[str, Scalar]) -> Edited:
@@ -198,7 +197,7 @@ def _replace(canvas: Canvas, where: Where, index: int, value: Mapping[str, Scala
     hue = hues_of(canvas)[where == "steps"][index - 1]  # what it painted keeps its look
     legend[index - 1] = brush
     schedule = _with(canvas.schedule, where, tuple(legend))
-    hues = _chosen(_chosen(canvas.hues, key_of(old), None), key_of(brush), hue)
+    hues = _chosen(_chosen(_kept(canvas), key_of(old), None), key_of(brush), hue)
     return Edited(f"{old.title} to {brush.title}", Canvas(schedule, hues))
 
 
@@ -218,7 +217,7 @@ def _remove(canvas: Canvas, where: Where, index: int) -> Edited:
     name = "legend" if where == "cells" else "step_legend"
     grid = "actions" if where == "cells" else "step_actions"
     changed = dataclasses.replace(schedule, **{name: rest, grid: shifted})
-    hues = tuple(pair for pair in canvas.hues if pair[0] != key_of(brush))
+    hues = _chosen(_kept(canvas), key_of(brush), None)
     return Edited(f"remove brush {brush.title}", Canvas(changed, hues))
 
 
@@ -232,6 +231,17 @@ def _recolour(canvas: Canvas, where: Where, index: int, hue: int | None) -> Edit
         f"recolour {brush.title}",
         Canvas(canvas.schedule, _chosen(canvas.hues, key_of(brush), hue)),
     )
+
+
+def _kept(canvas: Canvas) -> Hues:
+    """The chosen colours and those that the brushes happen to have: a brush that comes or goes must
+    not change how another one looks."""
+    hues = canvas.hues
+    both = (*canvas.schedule.legend, *canvas.schedule.step_legend)
+    cells, steps = hues_of(canvas)
+    for brush, hue in zip(both, (*cells, *steps), strict=True):
+        hues = _chosen(hues, key_of(brush), hue)
+    return hues[-MAX_HUES:]
 
 
 def _chosen(hues: Hues, key: str, hue: int | None) -> Hues:

@@ -7,7 +7,6 @@ from typing import Any, Literal
 from caching.dynamic.base import Policy
 from caching.engine.request import prepare
 from caching.engine.run import Run, StepEvent, iter_sample
-from caching.measure.cost import steps_of_same_work
 from caching.measure.fidelity import Fidelity, fidelity
 from caching.measure.known import Known
 from caching.measure.timing import Timing, setting_of, time_runs
@@ -105,7 +104,8 @@ def iter_compare(
     yield from run("cached", start, policy=policy, states=states)
     if "cached" not in runs:
         return
-    fewer_steps = steps_of_same_work(model, runs["cached"].baked)
+    # As `steps_of_same_work`, with what a policy computed to decide.
+    fewer_steps = max(1, round(steps * runs["cached"].cost.work))
     fewer_schedule = Schedule.full(fewer_steps, model.blocks, branches=model.branches)
     yield from plain("fewer", fewer_schedule, lags=0)
     if "fewer" not in runs:

@@ -201,9 +201,10 @@ class DiT:
             return self._mlp(self.modulated(picked(x, rows), given, s, block, r), b)  # (N, k, D)
         h = self.modulated(x, given, s, block, r)
         chosen, d = picked(h, rows), self.width
+        # Not by self.linear: oneDNN's falls back to a plain loop for a part of a matrix.
         bias_q, bias_kv = (None, None) if b.qkv_bias is None else b.qkv_bias.split((d, 2 * d))
-        (q,) = self._heads(self.linear(chosen, b.qkv_weight[:d], bias_q))  # (N, heads, k, d)
-        k, v = self._heads(self.linear(h, b.qkv_weight[d:], bias_kv))
+        (q,) = self._heads(F.linear(chosen, b.qkv_weight[:d], bias_q))  # (N, heads, k, d)
+        k, v = self._heads(F.linear(h, b.qkv_weight[d:], bias_kv))
         a = F.scaled_dot_product_attention(q, k, v)
         return self.linear(a.transpose(1, 2).reshape(chosen.shape), b.out.weight, b.out.bias)
 
@@ -211,7 +212,7 @@ class DiT:
         b, d = self.parts[block], 2 * self.width
         h = self.modulated(x, given, s, block, ATTN)
         bias = None if b.qkv_bias is None else b.qkv_bias[:d]
-        q, k = self._heads(self.linear(h, b.qkv_weight[:d], bias)).float()
+        q, k = self._heads(F.linear(h, b.qkv_weight[:d], bias)).float()
         scores: Tensor = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # (N, heads, T, T)
         return scores.softmax(-1).mean(1).sum(1)
 

@@ -1,12 +1,15 @@
 """What predictors cost: products counted by torch, memory as the executor holds it."""
 
+import copy
 import functools
+import time
 
 import numpy as np
 import pytest
 import torch
+from diffusers import DiTTransformer2DModel
 
-from caching import Schedule, cost_of, sample
+from caching import Model, Schedule, cost_of, sample
 from caching.engine.plan import make_plan
 from caching.predictors.clusters import Clusters
 from caching.predictors.reuse import Reuse
@@ -138,6 +141,36 @@ def test_products_of_tokens_by_hand(model):
     saved = BLOCKS * 12 * 8 * d * d
     # The attention of step 1 is computed before its feed-forward looks at it.
     assert full.macs - mixed.macs == saved - 2 * BLOCKS * p.watch_macs(family, 0, 0)
+
+
+def test_some_tokens_take_no_slow_way():
+    """oneDNN has a plain loop for what it was not made for, hundreds of times slower."""
+    module = DiTTransformer2DModel(
+        num_layers=1, num_attention_heads=6, attention_head_dim=64, in_channels=3, out_channels=3,
+        sample_size=8, patch_size=2, num_embeds_ada_norm=10,
+    )  # fmt: skip
+    for dtype in (torch.float32, torch.bfloat16):
+        family = Model.from_modules(copy.deepcopy(module).to(dtype), scheduler=tiny.V).family
+        x = torch.randn(2, family.tokens, family.width, dtype=dtype)
+        rows = torch.arange(family.tokens - 1).expand(2, -1)
+        with torch.no_grad():
+            given = family.condition(torch.tensor([500.0]), torch.tensor([1, 10]))
+            for r in (0, 1):
+                usual = seconds(family.branch, x, given, 0, 0, r)
+                assert seconds(family.branch_rows, x, given, 0, 0, r, rows) < 20 * usual
+            usual = seconds(family.branch, x, given, 0, 0, 0)
+            assert seconds(family.received, x, given, 0, 0) < 20 * usual
+
+
+def seconds(call, *args):
+    """The best of five calls after the first."""
+    call(*args)
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        call(*args)
+        times.append(time.perf_counter() - began)
+    return min(times)
 
 
 def test_bfloat16_memory_is_what_is_held(monkeypatch):

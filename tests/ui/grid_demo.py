@@ -19,11 +19,20 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")  # must precede the i
 import gradio as gr
 import numpy as np
 
+from caching.actions.base import StepAction
+from caching.actions.cond_only import CondOnly
+from caching.actions.hidden import FinalHidden
+from caching.actions.output import OutputReuse
 from caching.actions.residual import Residual
+from caching.actions.scale import ScaleEps
 from caching.marks import COVERED, LOWERED
+from caching.predict.shares import with_shares
 from caching.predictors import Reuse
 from caching.predictors.base import Predictor
+from caching.predictors.lowrank import LowRank
+from caching.predictors.skip import Skip
 from caching.predictors.taylor import Taylor
+from caching.predictors.tokens import Tokens
 from caching.schedule import Schedule
 from viz.grid import Op, ScheduleGrid, Tables, grid_layer
 from viz.grid.encode import REFUSED
@@ -42,18 +51,32 @@ from viz.state import (
 
 SETTINGS = Settings(0, 0, 2.0, "ddim")
 LAGS = 4
+# One of every kind of cost: nothing, a known part of a branch, an unknown one, the whole branch.
+LEGEND: tuple[Predictor, ...] = (Reuse(), Taylor(), Tokens(0.25), LowRank(8), Skip())
+STEP_LEGEND: tuple[StepAction, ...] = (
+    Residual(1, 2), CondOnly(), FinalHidden(), OutputReuse(), ScaleEps(),
+)  # fmt: skip
+
+
+class Family:
+    """As much of a model as a predictor's cost asks for; no linears, so that one stays unknown."""
+
+    branches = ("attn", "mlp")
+    tokens, width = 100, 64
+
+    def row_macs(self, block: int, r: int, rows: int) -> int:
+        return (90_000, 120_000)[r] * rows
+
+    def branch_macs(self, block: int, r: int) -> int:
+        return self.row_macs(block, r, self.tokens)
 
 
 def facts(blocks: int) -> ModelFacts:
     return ModelFacts(f"demo of {blocks}", blocks, ("attn", "mlp"), ("ball",))
 
 
-def schedule_of(actions: np.ndarray, legend: tuple[Predictor, ...] = (Reuse(),)) -> Schedule:
-    return Schedule(actions, legend)
-
-
 def start(steps: int, blocks: int) -> ViewState:
-    return ViewState(facts(blocks), SETTINGS, Entry("start", schedule_of(every(1, steps, blocks))))
+    return ViewState(facts(blocks), SETTINGS, Entry("start", Schedule(every(1, steps, blocks))))
 
 
 def every(n: int, steps: int, blocks: int) -> np.ndarray:
@@ -73,9 +96,9 @@ def change(steps: int, blocks: int) -> np.ndarray:
     return np.where(s >= k, out, np.nan)
 
 
-def tables_of(steps: int, blocks: int) -> Tables:
+def tables_of(steps: int, blocks: int, legend: tuple[Predictor, ...] = ()) -> Tables:
     depth = np.arange(blocks)[:, None]
-    return Tables(
+    tables = Tables(
         fixed_ms=3.1,
         compute_ms=np.hstack([1.0 + 0.01 * depth, 1.4 + 0.0 * depth]),
         reuse_ms=np.full((blocks, 2), 0.05),
@@ -86,12 +109,13 @@ def tables_of(steps: int, blocks: int) -> Tables:
         embed_macs=200_000,
         head_macs=300_000,
     )
+    return with_shares(tables, legend, Family())  # type: ignore[arg-type]
 
 
 def spec(state: ViewState) -> dict[str, Any]:
-    steps = state.schedule.steps
+    steps, blocks, legend = state.schedule.steps, state.schedule.blocks, state.schedule.legend
     times = [round(999 * (1 - i / steps)) for i in range(steps)]
-    return spec_of(state, tables_of(steps, state.schedule.blocks), times)
+    return spec_of(state, tables_of(steps, blocks, legend), times, Family())  # type: ignore[arg-type]
 
 
 def layer_of(steps: int, blocks: int) -> dict[str, Any]:
@@ -210,9 +234,9 @@ def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
         def every_nth(n: int) -> Callable[[Schedule], Schedule]:
             return lambda s: replace(s, actions=every(n, s.steps, s.blocks), step_actions=None)
 
-        def sized(steps: int, blocks: int, legend: tuple[Predictor, ...]) -> Any:
+        def sized(steps: int, blocks: int, **legends: Any) -> Any:
             def handler(held: Session) -> Any:
-                full = schedule_of(every(1, steps, blocks), legend)
+                full = replace(Schedule.full(steps, blocks), **legends)
                 now = held.dispatch(UseModel(facts(blocks), SETTINGS, full))
                 return gr.update(
                     value=value_of(now), spec=spec(now), layer=layer_of(steps, blocks), live=None
@@ -245,10 +269,10 @@ def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
         ]
         buttons["stop"].click(lambda: gr.update(live=None), None, grid, cancels=runs, **quiet)
         for name, shape in {
-            "big": (50, 28, (Reuse(),)), "small": (8, 3, (Reuse(),)),
-            "brushes": (20, 12, (Reuse(), Taylor())),
+            "big": sized(50, 28), "small": sized(8, 3),
+            "brushes": sized(20, 12, legend=LEGEND, step_legend=STEP_LEGEND),
         }.items():  # fmt: skip
-            buttons[name].click(sized(*shape), session, grid, **quiet)
+            buttons[name].click(shape, session, grid, **quiet)
         for name, visible in (("hide", False), ("show", True)):
             buttons[name].click(lambda v=visible: gr.update(visible=v), None, grid, **quiet)
         buttons["point"].click(lambda: gr.update(spot={"row": 6, "step": 9}), None, grid, **quiet)

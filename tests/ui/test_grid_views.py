@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from caching.predict.proxy import predict
+from caching.schedule import Schedule
 from tests.ui import grid_demo
 from tests.ui.painter import BLOCKS, FULL, STEPS, Painter, count
+from viz.grid import rows_from_actions
 
 pytestmark = pytest.mark.browser
 
@@ -139,13 +142,43 @@ def test_prediction_equals_a_plain_numpy_implementation(painter: Painter) -> Non
             actions[rng.integers(1, 4) :] = 1
         actions[0] = 0
         schedules.append(actions)
-    rows = [grid_demo.value_of(grid_demo.State(a))["rows"] for a in schedules]
+    rows = [rows_from_actions(a) for a in schedules]
     found = painter.js("a.map(rows => { const p = g.predict(rows);"
                        " return [p.work, p.speedup, p.drift, p.reused]; })", rows)  # fmt: skip
-    spec = grid_demo.spec_of(STEPS, BLOCKS, (grid_demo.REUSE,))["tables"]
-    expected = [reference(actions, spec) for actions in schedules]
+    tables = grid_demo.tables_of(STEPS, BLOCKS).to_json()
+    expected = [reference(actions, tables) for actions in schedules]
     np.testing.assert_allclose(found, expected, rtol=1e-10)
     assert len({tuple(row) for row in found}) > 150
+
+
+def test_prediction_equals_pythons_to_the_last_digit_for_every_brush(painter: Painter) -> None:
+    rng = np.random.default_rng(8)
+    schedules = []
+    for n in range(150):
+        cells = rng.integers(0, 1 + len(grid_demo.LEGEND), (STEPS, BLOCKS, 2))
+        cells = np.where(rng.random(cells.shape) < rng.random(), cells, 0)
+        steps = rng.integers(0, 1 + len(grid_demo.STEP_LEGEND), STEPS)
+        steps = np.where(rng.random(STEPS) < rng.random() * 0.7, steps, 0)
+        cells[0] = steps[0] = 0
+        if n % 3 == 0:
+            steps[0] = 1 + grid_demo.STEP_LEGEND.index(grid_demo.ScaleEps())
+        schedules.append(
+            Schedule(cells, grid_demo.LEGEND, step_actions=steps, step_legend=grid_demo.STEP_LEGEND)
+        )
+    painter.page.click("#brushes")
+    painter.page.wait_for_selector(".cb-step-brushes [data-id='s5']")
+    found = painter.js(
+        "a.map(([rows, steps]) => { const p = g.predict(rows, steps);"
+        " return [p.work, p.speedup, p.drift]; })",
+        [
+            [rows_from_actions(s.actions), "".join(map(str, s.step_actions.tolist()))]
+            for s in schedules
+        ],
+    )
+    tables = grid_demo.tables_of(STEPS, BLOCKS, grid_demo.LEGEND)
+    predictions = [predict(s, tables) for s in schedules]
+    assert found == [[p.work, p.speedup, p.drift] for p in predictions]
+    assert len({tuple(row) for row in found}) > 140
 
 
 def reference(actions: np.ndarray, tables: dict[str, Any]) -> list[float]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from itertools import combinations
 
-import gradio as gr
 import numpy as np
 import pytest
 
@@ -17,110 +15,18 @@ from viz.grid import (
     REUSE,
     Brush,
     Paint,
-    Redo,
     ScheduleGrid,
+    StepBrush,
     Tables,
-    Undo,
     actions_from_rows,
-    check,
     grid_layer,
     grid_live,
     grid_spec,
     grid_value,
-    paint,
-    parse_ops,
     rows_from_actions,
 )
 from viz.grid import grid as component
 from viz.grid.encode import REFUSED
-from viz.grid.ops import MAX_OPS, MAX_RUNS
-
-
-def stroke(**changes: Any) -> dict[str, Any]:
-    return {"rev": 1, "op": "paint", "to": 1, "cells": [1, 3], **changes}
-
-
-def test_ops_arrive_in_order() -> None:
-    payload = {"ops": [stroke(of=40), {"rev": 2, "op": "undo"}, {"rev": 9, "op": "redo"}]}
-    assert parse_ops(payload) == (Paint(1, 1, ((1, 3),), 40), Undo(2), Redo(9))
-
-
-@pytest.mark.parametrize("payload", [None, {"ops": []}, {"rows": ["01"], "ack": 3}])
-def test_no_ops(payload: object) -> None:
-    assert parse_ops(payload) == ()
-
-
-HOSTILE: list[tuple[object, str]] = [
-    ("everything", "expected an object"),
-    ([stroke()], "expected an object"),
-    ({}, "expected"),
-    ({"ops": "paint"}, "must be a list"),
-    ({"ops": [None]}, "expected an object"),
-    ({"ops": [stroke()] * (MAX_OPS + 1)}, "at most"),
-    ({"ops": [stroke(op="fill")]}, "'fill'"),
-    ({"ops": [stroke(op=None)]}, "got nothing"),
-    ({"ops": [stroke(op="x" * 100_000)]}, "got 'xxxxx"),
-    ({"ops": [stroke(rev=0)]}, "rev"),
-    ({"ops": [stroke(rev=True)]}, "rev"),
-    ({"ops": [stroke(rev=1.0)]}, "rev"),
-    ({"ops": [stroke(rev=math.nan)]}, "nan"),
-    ({"ops": [stroke(rev="1")]}, "text"),
-    ({"ops": [stroke(rev=2**60)]}, "huge"),
-    ({"ops": [stroke(rev=10**5000)]}, "huge"),
-    ({"ops": [stroke(), stroke()]}, "greater than 1"),
-    ({"ops": [stroke(rev=5), {"rev": 4, "op": "undo"}]}, "greater than 5"),
-    ({"ops": [stroke(to=-1)]}, "action"),
-    ({"ops": [stroke(to=36)]}, "action"),
-    ({"ops": [stroke(to=math.inf)]}, "inf"),
-    ({"ops": [stroke(cells=None)]}, "cells must be a list"),
-    ({"ops": [stroke(cells=[1])]}, "cells must be a list"),
-    ({"ops": [stroke(cells={"0": 1})]}, "cells must be a list"),
-    ({"ops": [stroke(cells=[-1, 2])]}, "start"),
-    ({"ops": [stroke(cells=[1, 0])]}, "length"),
-    ({"ops": [stroke(cells=[1, -2])]}, "length"),
-    ({"ops": [stroke(cells=[1, math.nan])]}, "nan"),
-    ({"ops": [stroke(cells=[5, 2, 1, 2])]}, "sort"),
-    ({"ops": [stroke(cells=[1, 3, 3, 2])]}, "sort"),
-    ({"ops": [stroke(cells=[1, 10**9])]}, "length"),
-    ({"ops": [stroke(cells=[999_999, 2])]}, "beyond"),
-    ({"ops": [stroke(cells=[x for n in range(MAX_RUNS + 1) for x in (2 * n, 1)])]}, "runs"),
-    ({"ops": [stroke(of="480")]}, "text"),
-]
-
-
-@pytest.mark.parametrize(("payload", "words"), HOSTILE)
-def test_hostile_messages_are_refused_with_short_words(payload: object, words: str) -> None:
-    with pytest.raises(ValueError, match=words) as caught:
-        parse_ops(payload)
-    assert len(str(caught.value)) < 200
-    with pytest.raises(gr.Error, match="could not be read"):
-        ScheduleGrid().preprocess(payload)
-
-
-@pytest.mark.parametrize(
-    ("op", "words"),
-    [
-        (Paint(1, 2, ((1, 3),)), "legend ends at 1"),
-        (Paint(1, 1, ((1, 3), (478, 3))), "cell 480 does not exist"),
-        (Paint(1, 1, ((1, 3),), of=2800), "painted on a grid of 2,800 cells"),
-    ],
-)
-def test_ops_that_do_not_fit_the_grid(op: Paint, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
-        check(op, 480, 1)
-
-
-def test_ops_that_fit_the_grid() -> None:
-    for op in (Paint(1, 1, ((0, 480),), of=480), Paint(2, 0, ()), Undo(3), Redo(4)):
-        check(op, 480, 1)
-
-
-def test_painting_copies_and_leaves_step_zero_alone() -> None:
-    flat = np.zeros(12, dtype=np.uint8)
-    painted = paint(flat, Paint(1, 1, ((2, 5),)), steps=4)
-    assert painted.tolist() == [0, 0, 1, 1, 0, 1, 1, 0, 0, 0, 0, 0]
-    assert not flat.any()
-    assert paint(painted, Paint(2, 0, ((0, 12),)), steps=4).tolist() == [0] * 12
 
 
 def test_rows_are_block_major_and_come_back() -> None:
@@ -156,6 +62,22 @@ def test_live_text_only_grows() -> None:
     assert done["step"] == 2 and done["ms"] == [1.23] and done["asked"] == ["020", "100"]
 
 
+def test_live_tells_lower_orders_covered_cells_and_whole_steps() -> None:
+    executed = np.array([[[0, 1]], [[1 | 128, 32 | 128]], [[127, 126]]], dtype=np.uint8)
+    live = grid_live(
+        "a", executed, total=3, executed_actions=np.array([0, 0, 2 | 128], np.uint8),
+        decided=[(None, None), (0.0312345678, 0.05), (float("inf"), 0.05)], policy="TeaCache",
+        legend=[REUSE], step_legend=[StepBrush("residual", "delta", "Residual", covers=(0, 1))],
+        asked=np.zeros((3, 1, 2), np.uint8), asked_steps=np.array([0, 0, 1], np.uint8),
+    )  # fmt: skip
+    # 64 + number for a lower order: A is brush 1, ` is brush 32, B is action 2.
+    assert (live["data"], live["steps"]) == ("01A`#%", "00B")
+    assert live["decided"] == [[None, None], [0.0312346, 0.05], [None, 0.05]]
+    assert (live["asked_steps"], live["policy"]) == ("001", "TeaCache")
+    assert live["step_legend"][0]["covers"] == [0, 1] and live["legend"][0]["name"] == "reuse"
+    json.dumps(live, allow_nan=False)
+
+
 def tables(shape: tuple[int, int, int] = (3, 2, 2), lags: int = 2) -> Tables:
     grid = np.ones(shape[1:])
     change = np.full((*shape, lags), np.nan)
@@ -171,8 +93,12 @@ def test_spec_is_plain_json_without_nan() -> None:
     half = np.frombuffer(raw, dtype="<f2").reshape(3, 2, 2, 2)
     assert half[0].max() == 0 and half[1:].min() == 0.25
     assert spec["legend"] == [
-        {"name": "reuse", "kind": "reuse", "label": "Reuse", "colour": None},
-    ]
+        {
+            "name": "reuse", "kind": "reuse", "label": "Reuse", "colour": None, "letter": "R",
+            "key": None, "hue": None, "macs_share": [], "notes": False,
+        },
+    ]  # fmt: skip
+    assert spec["step_legend"] == []
 
 
 @pytest.mark.parametrize(
@@ -182,6 +108,9 @@ def test_spec_is_plain_json_without_nan() -> None:
         lambda: grid_spec(steps=3, blocks=2, timesteps=[1.0]),
         lambda: grid_spec(steps=3, blocks=2, legend=()),
         lambda: grid_spec(steps=3, blocks=2, legend=[REUSE] * 36),
+        lambda: grid_spec(steps=3, blocks=2, step_legend=[StepBrush("a", "delta", "A")] * 36),
+        lambda: grid_spec(steps=3, blocks=2, legend=[Brush("a", "b", "C", macs_share=(1.0,))]),
+        lambda: grid_value(np.zeros((3, 1, 2), np.uint8), step_actions=np.zeros(4, np.uint8)),
         lambda: grid_spec(steps=4, blocks=2, tables=tables()),
         lambda: grid_spec(steps=3, blocks=3, tables=tables()),
         lambda: rows_from_actions(np.full((2, 1, 2), 36, dtype=np.uint8)),
@@ -194,9 +123,21 @@ def test_shapes_that_do_not_fit(make: Callable[[], object]) -> None:
 
 
 def test_the_component_round_trip() -> None:
-    grid = ScheduleGrid(grid_value(np.zeros((4, 1, 2), dtype=np.uint8), ack=3, undo="stroke"))
-    assert grid.value == {"rows": ["0000", "0000"], "ack": 3, "undo": "stroke", "redo": None}
-    assert grid.preprocess({"ops": [stroke()]}) == (Paint(1, 1, ((1, 3),)),)
+    actions = np.zeros((4, 1, 2), np.uint8)
+    grid = ScheduleGrid(
+        grid_value(
+            actions, ack=3, undo="stroke", step_actions=np.array([0, 0, 1, 0], np.uint8),
+            refused=(2, "no"),
+        )
+    )  # fmt: skip
+    assert grid.value == {
+        "rows": ["0000", "0000"], "steps": "0010", "ack": 3, "undo": "stroke", "redo": None,
+        "refused": {"rev": 2, "words": "no"},
+    }  # fmt: skip
+    message = {"ops": [{"rev": 1, "op": "paint", "to": 1, "cells": [1, 3]}]}
+    assert grid.preprocess(message) == (Paint(1, 1, ((1, 3),)),)
+    assert grid.preprocess(grid.example_payload()) == (Paint(1, 1, ((1, 3),)),)
+    assert grid.postprocess(grid.example_value())["rows"] == ["0110", "0101"]
     assert grid.postprocess(None) is None
     with pytest.raises(ValueError, match="grid_value"):
         grid.postprocess({"rows": [1, 2]})
@@ -220,10 +161,13 @@ def test_legend_colours_travel() -> None:
 
 def test_both_themes_hold_the_same_roles_and_the_style_only_uses_them() -> None:
     assert palette.LIGHT.keys() == palette.DARK.keys()
-    style = component._FOLDER.joinpath("grid.css").read_text(encoding="utf-8")
+    files = [component._FOLDER.joinpath(name) for name in component.STYLES]
+    style = "".join(file.read_text(encoding="utf-8") for file in files)
     for role in palette.STATES.values():
         assert f"var(--cb-{role})" in style
-    assert "#" not in style.replace("#slow", "")  # colours live in palette.py
+    assert "#" not in style  # colours live in palette.py
+    for n in range(len(palette.BRUSHES)):
+        assert f"var(--cb-brush-{n})" in style and f"--cb-on-brush-{n}:" in palette.css_variables()
     for role in palette.LIGHT:
         assert f"--cb-{role}:" in palette.css_variables()
 
@@ -236,6 +180,61 @@ def test_contrast(theme: dict[str, str]) -> None:
         ("tip-soft", "tip", 4.5),
     ):  # fmt: skip
         assert palette.contrast(theme[one], theme[other]) >= least, (one, other)
+
+
+# How people see who lack one kind of cone (Machado, Oliveira, Fernandes 2009), on linear RGB.
+VISIONS: Mapping[str, list[list[float]]] = {
+    "full": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "protan": [
+        [0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deutan": [
+        [0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritan": [
+        [1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}  # fmt: skip
+
+
+def oklab(colour: str, vision: str) -> np.ndarray:
+    """A colour in OKLab (Ottosson 2020) as somebody sees it."""
+    rgb = np.array(palette.rgb(colour)) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(VISIONS[vision]) @ linear, 0, 1)
+    cones = np.array([
+        [0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ])  # fmt: skip
+    lab = np.array([
+        [0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ])  # fmt: skip
+    return lab @ np.cbrt(cones @ seen)
+
+
+@pytest.mark.parametrize("vision", VISIONS)
+@pytest.mark.parametrize(
+    ("theme", "brushes"),
+    [(palette.LIGHT, palette.BRUSHES), (palette.DARK, palette.BRUSHES_DARK)],
+    ids=["light", "dark"],
+)
+def test_brushes_are_told_apart_by_colour_alone(
+    theme: Mapping[str, str], brushes: list[str], vision: str
+) -> None:
+    assert len(brushes) == len(palette.BRUSH_NAMES) == len(palette.BRUSHES)
+    colours = [theme["compute"], theme["reuse"], *brushes]
+    seen = [oklab(colour, vision) for colour in colours]
+    for (a, one), (b, other) in combinations(enumerate(seen), 2):
+        assert np.linalg.norm(one - other) >= 0.1, (colours[a], colours[b])
+
+
+@pytest.mark.parametrize("fill", [*palette.BRUSHES, *palette.BRUSHES_DARK])
+def test_letters_on_brushes_can_be_read(fill: str) -> None:
+    assert palette.contrast(palette.legible(fill), fill) >= 4.5
 
 
 def test_ramp_hits_its_ends() -> None:

@@ -105,6 +105,17 @@ function syncBrushes() {
   nodes.brushes.sync();
   if (nodes.stepBrushes) nodes.stepBrushes.sync();
   syncEdits();
+  showChosen();
+}
+
+// On a narrow page a legend is one line that scrolls; the brush in hand is in sight.
+function showChosen() {
+  for (const set of [nodes.brushes, nodes.stepBrushes]) {
+    const chosen = set && set.querySelector("[aria-checked=true]");
+    if (!chosen || set.scrollWidth <= set.clientWidth) continue;
+    const left = chosen.offsetLeft - set.offsetLeft, right = left + chosen.offsetWidth;
+    set.scrollLeft = clamp(set.scrollLeft, right - set.clientWidth + 4, left - 4);
+  }
 }
 
 // Compute has no parameters and no colour of choice.

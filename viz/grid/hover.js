@@ -90,14 +90,16 @@ function fillCellTip(box, row, s) {
     title(`block ${blockOf(row)}`, longBranch(row));
     return line("Click to fill the row", "cb-soft");
   }
-  const i = row * model.S + s, cover = coverOf(planes.steps, i, model), brush = brushIs(planes.cells[i]);
+  const i = row * model.S + s, cover = coverOf(planes.steps, i, model), brush = shownBrush("cells", i);
   title(`block ${blockOf(row)}`, longBranch(row));
   line(`step ${s} of ${model.S}` + (t && ` · t ${t}`), "cb-soft");
-  const age = ageAt(planes, i, model);
-  box.append(make("div", "cb-state", {}, swatch(brush),
+  const age = ranView() ? 0 : ageAt(planes, i, model);
+  if (brush) box.append(make("div", "cb-state", {}, swatch(brush),
     brush.label + (age ? `, age ${age}` : "") + (s === 0 ? " (locked)" : "")));
-  if (cover) line(`Not run: the whole step does ${actionIs(cover).label.toLowerCase()}.`, "cb-warn");
-  driftLines(i, brush, cover, line);
+  if (!ranView()) {
+    if (cover) line(`Not run: the whole step does ${actionIs(cover).label.toLowerCase()}.`, "cb-warn");
+    driftLines(i, brush, cover, line);
+  }
   const measured = layerText(i);
   if (measured) line(measured);
   markLines("cells", i, line);

@@ -23,6 +23,7 @@ function setLive(raw) {
   live.whole = live.whole || ran.steps.some(mark => mark && mark !== UNKNOWN);
   fitSteps();
   if (fresh) followRun();
+  if (ranView()) refreshReadouts();
   placePlayhead();
   showDecided();
   if (live.done && !(was.done && !fresh)) sayRunEnd();

@@ -67,6 +67,7 @@ function takeShape(first, was) {
   for (let row = 0; row < model.rows; row++) staleLabels.add(row);
   staleLabels.add(WHOLE);
   drawCells();
+  drawReadouts();  // at once: the pointer may rest on one
   if (first) return;
   if (store.value) receive(store.value);
   setLayer(prop("layer"));

@@ -64,10 +64,14 @@ function markLabel(target, i) {
 
 // The lines of a tooltip that compare what was asked for with what ran.
 function markLines(target, i, line) {
-  const mark = markOf(target, i);
   if (ranView()) {
-    if (ran[target][i] !== UNKNOWN) line(`Ran: ${ranText(target, i)}.`);
-  } else if (mark === "done") line("Ran as painted.", "cb-soft");
+    const mark = ran[target][i];
+    if (mark === UNKNOWN) line("Has not run yet.", "cb-soft");
+    else if (mark & LOWERED || !shownBrush(target, i)) line(`Ran: ${ranText(target, i)}.`);
+    return;
+  }
+  const mark = markOf(target, i);
+  if (mark === "done") line("Ran as painted.", "cb-soft");
   else if (mark === "lowered") line("↓ ran at a lower order: too little history was stored.", "cb-warn");
   else if (mark === "partly") line("~ computed for some pictures of the batch only.", "cb-warn");
   else if (mark === "differ") {
@@ -94,9 +98,22 @@ function drawKey() {
   nodes.key.hidden = !nodes.key.childElementCount;
 }
 
+// Whether everything that ran is painted, as it is after baking.
+function planIsRan() {
+  for (const target of ["cells", "steps"])
+    for (let i = 0; i < ran[target].length; i++) {
+      const mark = ran[target][i];
+      const same = mark === COVERED ? coverOf(planes.steps, i, model) > 0
+        : mark < PARTLY || mark > LOWERED && mark < UNKNOWN
+          ? live.now[target][mark & ~LOWERED] === planes[target][i] : false;
+      if (!same) return false;
+    }
+  return true;
+}
+
 // A policy's decisions in words, above the grid.
 function showDecided() {
-  const on = live && live.policy && liveLength > 0;
+  const on = live && live.policy && liveLength > 0 && !(live.done && planIsRan());
   nodes.decided.hidden = !on;
   if (!on) return;
   const steps = Math.floor(liveLength / model.rows);

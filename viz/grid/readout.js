@@ -29,9 +29,21 @@ function buildReadouts() {
 }
 
 function fillReadoutTip(box, label, name) {
-  const [first, ...rest] = readoutTexts(predicted, planes, model)[name].tip;
+  const shown = shownSchedule();
+  const [first, ...rest] = readoutTexts(predicted, shown.planes, shown.model)[name].tip;
   box.append(make("strong", "", {}, label), make("div", "cb-formula", {}, first),
     ...rest.map(line => make("div", "", {}, line)));
+}
+
+// The schedule the cells show: what is painted or, in the view "ran", what ran so far.
+function shownSchedule() {
+  if (!ranView()) return {planes, model};
+  const known = target => ran[target].map(mark => mark >= PARTLY && mark <= LOWERED || mark >= UNKNOWN
+    ? COMPUTE : mark & ~LOWERED);
+  const legends = {};
+  for (const target of ["cells", "steps"])
+    legends[target] = live.legends[target].map((_, k) => ranBrush(target, k));
+  return {planes: {cells: known("cells"), steps: known("steps")}, model: {...model, legends}};
 }
 
 // At most once a frame. A full recomputation of 56 x 50 cells takes well under a millisecond, so
@@ -43,8 +55,9 @@ function refreshReadouts() {
 function drawReadouts() {
   cancelAnimationFrame(readoutFrame);
   readoutFrame = 0;
-  predicted = predict(planes, model);
-  const texts = readoutTexts(predicted, planes, model);
+  const shown = shownSchedule();
+  predicted = predict(shown.planes, shown.model);
+  const texts = readoutTexts(predicted, shown.planes, shown.model);
   for (const [name] of READOUTS) {
     const at = nodes.readout[name], text = texts[name];
     if (at.value.textContent !== text.value) at.value.textContent = text.value;

@@ -93,6 +93,13 @@ function scoreText(s) {
   return `score ${shortNumber(at[0])} ${sign} limit ${shortNumber(at[1])}: ${decisionText(s)}`;
 }
 
+// The brush a place shows: painted or, in the view "ran", what ran; null where that is none.
+function shownBrush(target, i) {
+  if (!ranView()) return legendOf(target)[planes[target][i]];
+  const mark = ran[target][i];
+  return mark >= PARTLY && mark <= LOWERED || mark >= UNKNOWN ? null : ranBrush(target, mark & ~LOWERED) || null;
+}
+
 // What a policy made of the step, from what ran.
 function decisionText(s) {
   if (ran.steps[s] === UNKNOWN) return "deciding";
@@ -109,12 +116,13 @@ function stepLabel(s) {
 
 function fillStepTip(box, s) {
   const line = (text, cls) => box.append(make("div", cls || "", {}, text));
-  const t = timestepText(s), brush = actionIs(stepFill(s)), score = scoreText(s);
+  const t = timestepText(s), brush = shownBrush("steps", s), score = scoreText(s);
   box.append(make("strong", "", {}, `whole step ${s} of ${model.S}${t && " · t " + t}`));
+  if (!brush) return;
   box.append(make("div", "cb-state", {}, swatch(brush, "steps"), brush.label));
   const [first, stop] = brush.covers;
   if (stop > first) line(`Blocks ${first} to ${stop - 1} do not run.`, "cb-soft");
-  else if (stepFill(s)) line("The blocks run by the grid.", "cb-soft");
+  else if (brush.name !== "run") line("The blocks run by the grid.", "cb-soft");
   if (score) line(score);
   markLines("steps", s, line);
 }

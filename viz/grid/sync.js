@@ -77,6 +77,7 @@ function receive(value) {
     confirmed = {cells, steps};
     const changed = recompose();
     if (changed && store.view === "ran" && !stroke) leaveRan();
+    if (changed) showDecided();
     if (changed && !stroke) say(`${awaiting || "Schedule replaced"}: ${changed} changed.`);
     if (!store.pending.length) awaiting = null;
   }

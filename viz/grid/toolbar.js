@@ -66,7 +66,10 @@ function setView(view) {
   root.dataset.view = view;
   nodes.views.sync();
   drawScale();
-  if (turned) redraw();
+  if (!turned) return;
+  redraw();
+  drawMarks();
+  showDecided();
 }
 
 function syncHistory() {
