@@ -17,7 +17,10 @@ from caching.errors import CachebrushError, ModelError
 from viz.state import ModelFacts, ViewState
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from caching.dynamic import Policy
+    from caching.engine.record import StepEvent
     from caching.measure.comparison import Progress
     from caching.measure.known import Known
     from caching.measure.result import Result
@@ -131,6 +134,14 @@ class Engine:
             while len(self._errors) > MAX_ERRORS:
                 del self._errors[next(iter(self._errors))]
 
+    def preview(self, name: str, event: StepEvent) -> np.ndarray | None:
+        """The clean picture predicted at a step, uint8 (H, W, 3); None for a resumed step."""
+        loaded = self.get(name)
+        if loaded is None or event.resumed:
+            return None
+        picture: np.ndarray = loaded.model.decode(event.clean[None])[0].numpy()
+        return picture
+
     def compare(
         self,
         state: ViewState,
@@ -170,6 +181,7 @@ class Engine:
                 sampler=settings.sampler,
                 policy=None if policy is None else policy(loaded, state),
                 known=loaded.known,
+                preview_every=0,  # decoded by `preview` when somebody is about to see it
                 repeats=self.repeats if steps * loaded.model.blocks <= 12 * 100 else 1,
                 stopped=stopped,
             ):

@@ -62,13 +62,18 @@ def _dbcache(blocks: int, steps: int) -> Policy:
     return DBCache(first=max(1, min(8, blocks // 6)), warmup=max(1, min(8, steps // 4)))
 
 
+def _easycache(blocks: int, steps: int) -> Policy:
+    # Ten steps are half of twenty.
+    return EasyCache(warmup=max(1, min(10, steps // 5)))
+
+
 OFFERS: tuple[Offer, ...] = (
     Offer(
         "teacache",
         "TeaCache",
         "TeaCache (arXiv 2411.19108): skips all blocks while the modulated input of block 0 has "
         "changed little, through a polynomial fitted on this model's own full runs.",
-        "threshold", 0.2, 2.0, lambda blocks, steps: TeaCache(), TeaCache.calibrated,
+        "threshold", 0.15, 2.0, lambda blocks, steps: TeaCache(), TeaCache.calibrated,
     ),
     Offer(
         "fbcache",
@@ -81,7 +86,7 @@ OFFERS: tuple[Offer, ...] = (
         "dbcache",
         "DBCache",
         "DBCache (cache-dit): as first block cache with more blocks computed first, and a warm-up.",
-        "threshold", 0.2, 1.0, _dbcache,
+        "threshold", 0.15, 1.0, _dbcache,
     ),
     Offer(
         "magcache",
@@ -95,7 +100,7 @@ OFFERS: tuple[Offer, ...] = (
         "DiCache",
         "DiCache (Bujiazi/DiCache): block 0 is a probe; a skipped step adds the last residuals "
         "aligned by how far the probe has moved.",
-        "threshold", 0.2, 3.0, lambda blocks, steps: DiCache(),
+        "threshold", 0.1, 3.0, lambda blocks, steps: DiCache(),
     ),
     Offer(
         "sencache",
@@ -108,8 +113,8 @@ OFFERS: tuple[Offer, ...] = (
         "easycache",
         "EasyCache",
         "EasyCache (arXiv 2507.02860): reuses what the whole transformer changed while the change "
-        "predicted from its input stays small; the first 10 steps are computed.",
-        "threshold", 0.2, 2.0, lambda blocks, steps: EasyCache(),
+        "predicted from its input stays small; a fifth of the steps are computed first.",
+        "threshold", 0.25, 2.0, _easycache,
     ),
     Offer(
         "speca",

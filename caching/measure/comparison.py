@@ -19,7 +19,7 @@ LAGS = 8
 
 @dataclass(frozen=True, eq=False)
 class Progress:
-    """A step of one of the three runs, or a repetition of the timing, has just finished."""
+    """A step of a run or a repetition of the timing is over; of the timing also the beginning."""
 
     which: Which | Literal["timing"]
     done: int
@@ -116,6 +116,8 @@ def iter_compare(
         "fewer": fewer_schedule,
     }
     taken: dict[str, list[float]] = {name: [] for name in plans}
+    if repeats:
+        yield Progress("timing", 0, repeats, None)
     for turn in range(repeats):
         timing = time_runs(
             model,

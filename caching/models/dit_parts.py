@@ -106,13 +106,15 @@ def fuses(weight: Tensor) -> bool:
 
 def dense(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """F.linear by oneDNN, for weights that `fuses` takes."""
+    if x.requires_grad:
+        return F.linear(x, weight, bias)  # oneDNN's has no derivative
     return _fused(x, weight, bias, "none", "")
 
 
 def dense_up(activation: Any, x: Tensor) -> Tensor:
     """What an activation of diffusers returns for x, likewise."""
     up = activation.proj
-    if isinstance(activation, GELU):
+    if isinstance(activation, GELU) and not x.requires_grad:
         return _fused(x, up.weight, up.bias, "gelu", activation.approximate)
     return activated(activation, dense(x, up.weight, up.bias))
 

@@ -54,10 +54,10 @@ def test_progress_tells_every_step_of_every_run_and_every_timing(model, items):
     expected = [("full", i + 1, STEPS) for i in range(STEPS)]
     expected += [("cached", i + 1, STEPS) for i in range(STEPS)]
     expected += [("fewer", i + 1, fewer) for i in range(fewer)]
-    expected += [("timing", i + 1, 3) for i in range(3)]
+    expected += [("timing", i, 3) for i in range(4)]
     assert seen == expected
-    assert all(p.event.preview is not None for p in items[:-4])
-    assert all(p.event is None for p in items[-4:-1])
+    assert all(p.event.preview is not None for p in items[:-5])
+    assert all(p.event is None for p in items[-5:-1])
 
 
 def test_the_three_runs_are_those_of_the_request(model, comparison):

@@ -1,5 +1,7 @@
 """Cost: products counted by torch on diffusers' own module, and cache memory as it is held."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -16,10 +18,18 @@ from tests.caching.spy import Spy, own, reuse_schedules, spied
 from tests.caching.strategies import schedules
 
 
+def fused_flops(x, weight, *_, out_shape=None, **__) -> int:
+    """Of oneDNN's linear, x (..., in) and weight (out, in) given as shapes."""
+    return 2 * math.prod(x) * weight[0]
+
+
 def counted_macs(call) -> int:
     """Multiply-accumulates of every product in `call`, by torch's own counter."""
-    # The fused CPU attention is one the counter does not know; the plain one is two products.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+    # The counter does not know oneDNN's linear, nor the fused CPU attention; the plain one is two
+    # products.
+    fused = {torch.ops.mkldnn._linear_pointwise: fused_flops}
+    counter = FlopCounterMode(display=False, custom_mapping=fused)
+    with counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
         call()
     assert counter.get_total_flops() % 2 == 0
     return counter.get_total_flops() // 2

@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from caching.actions.cond_only import CondOnly
+from caching.actions.hidden import FinalHidden
+from caching.actions.output import OutputReuse
+from caching.actions.residual import Residual
 from caching.errors import ScheduleError
 from caching.predict.proxy import Tables, predict
+from caching.predictors import Reuse
+from caching.predictors.skip import Skip
+from caching.predictors.taylor import Taylor
+from caching.predictors.tokens import Tokens
 from caching.schedule import Schedule
 from tests.caching.strategies import schedules
 
@@ -49,6 +57,59 @@ def test_by_hand():
 def test_a_full_schedule_costs_everything_and_drifts_nowhere():
     got = predict(Schedule.full(4, 1), tables())
     assert dataclasses.astuple(got) == (1.0, 1.0, 0.0, 40.0)
+
+
+HALF, KEPT, NOTHING = CondOnly(), FinalHidden(), OutputReuse()
+
+
+def costly(**changes):
+    """As `tables`, with 4 of the 10 fixed MACs in embedding and head, and tokens that cost 1/4."""
+    shares = {Tokens(0.25): np.full((1, 2), 0.25)}
+    return tables(embed_macs=1, head_macs=3, shares=shares, **changes)
+
+
+# name: (rows, step row, work, ms, sum of changes), by hand.
+BRUSHES = {
+    "a forecast costs nothing and counts as if reused": (
+        ["CTCC", "CCCC"], "CCCC", 400 - 30, 40 - 3 + 0.5, 0.125,
+    ),
+    "tokens cost a quarter of the branch": (
+        ["CPCC", "CCCC"], "CCCC", 400 - 30 + 7.5, 40 - 3 + 0.5 + 2.5 / 4, 0.125,
+    ),
+    "a branch that is left out changes by all of itself": (
+        ["CZCC", "CCZC"], "CCCC", 400 - 90, 40 - 9 + 0.75, 2.0,
+    ),
+    "covered cells cost nothing at all, whatever is painted": (
+        ["CRCC", "CCCC"], "CSCC", 400 - 90, 40 - 9, 0.125 + 0.25,
+    ),
+    "a covered cell is not computed for those after it": (
+        ["CCRC", "CCCC"], "CSCC", 400 - 90 - 30, 40 - 9 - 3 + 0.5, 0.125 + 0.25 + 0.375,
+    ),
+    "half of the batch halves all but the modulation": (
+        ["CCCC", "CCCC"], "CCGC", 400 - 90 / 2 - 4 / 2, 40 - 5, 0.0,
+    ),
+    "the last hidden state needs a head and no embedding": (
+        ["CCCC", "CCCC"], "CCHC", 400 - 90 - 1, 40 - 9, 0.25 + 0.5,
+    ),
+    "no transformer is called, its modulation is made": (
+        ["CCCC", "CCCC"], "CCOC", 400 - 90 - 4, 40 - 10, 0.25 + 0.5,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BRUSHES)
+def test_brushes_and_whole_steps_by_hand(name):
+    rows, step_row, macs, ms, change = BRUSHES[name]
+    schedule = Schedule.from_rows(
+        rows,
+        legend=(Reuse(), Taylor(1), Tokens(0.25), Skip()),
+        step_row=step_row,
+        step_legend=(Residual(), HALF, KEPT, NOTHING),
+    )
+    got = predict(schedule, costly())
+    assert got.work == macs / 400
+    assert (got.ms, got.speedup) == (ms, 40 / ms)
+    assert got.drift == change / 8
 
 
 @given(schedules(legend=Schedule.full(1, 1).legend))
@@ -101,6 +162,8 @@ def test_the_page_receives_exactly_the_numbers_that_are_summed_here():
         "compute_macs": [30, 60],
         "change": {"k": 2},
         "source": "by hand",
+        "embed_macs": 0,
+        "head_macs": 0,
     }
 
 
@@ -181,6 +244,11 @@ LATE_NAN[2, 0, 1, 0] = np.nan
         ({"fixed_ms": 0.0, "compute_ms": [[0.0, 0.0]]}, r"costs 0\.0 ms"),
         ({"fixed_macs": 0, "compute_macs": [[0, 0]]}, "and 0 MACs"),
         ({"source": ""}, "source is empty"),
+        ({"embed_macs": 8, "head_macs": 3}, r"take 8 \+ 3 MACs: expected no more than the 10"),
+        ({"head_macs": -1}, "head_macs holds a negative"),
+        ({"embed_macs": 0.5}, "embed_macs is float64"),
+        ({"shares": {Reuse(): [[1.0]]}}, r"share of reuse is float64 \(1, 1\): expected numbers"),
+        ({"shares": {Reuse(): [[-1.0, 0.0]]}}, "share of reuse holds a negative"),
     ],
 )
 def test_wrong_tables_are_refused(changes, message):

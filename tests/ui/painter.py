@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 STEPS, BLOCKS, ROWS = 20, 12, 24
+HEAD, WHOLE = -1, -2  # in place of a row: the step numbers, the row of whole-step actions
 FULL = ["0" * STEPS] * ROWS
 EVERY_3RD = ["01101101101101101101"] * ROWS
 
@@ -66,6 +67,35 @@ class Painter:
 
     def message(self) -> str:
         return self.page.inner_text("[data-testid=grid-message]")
+
+    def legend(self, target: str = "cells") -> list[str]:
+        return self.js("g.legend(a)", target)
+
+    def open_form(self, target: str = "cells", *, edit: bool = False) -> Any:
+        """Open the popover that adds a brush, or the one of the brush in hand."""
+        opener = f".cb-{'edit' if edit else 'add'}[data-target={target}]"
+        if not edit and not self.page.locator(opener).count():
+            opener = ".cb-slim-add"  # without a legend the step row offers its first brush itself
+        self.page.click(opener)
+        return self.page.get_by_test_id("brush-form")
+
+    def fill(self, form: Any, **fields: Any) -> None:
+        for name, value in fields.items():
+            field = form.locator(f"[data-field={name}]")
+            if field.evaluate("node => node.tagName") == "SELECT":
+                field.select_option(str(value))
+            else:
+                field.fill(str(value))
+
+    def add_brush(self, brush: str, target: str = "cells", **fields: Any) -> None:
+        """Add a brush through the popover, and wait until it is the one in hand."""
+        form = self.open_form(target)
+        self.fill(form, brush=brush, **fields)
+        form.get_by_role("button", name="Add").click()
+        form.wait_for(state="detached")
+
+    def choose(self, number: int, target: str = "cells") -> None:
+        self.page.click(f".cb-brushes [data-id='{number if target == 'cells' else f's{number}'}']")
 
     def press(self, *keys: str) -> None:
         for key in keys:

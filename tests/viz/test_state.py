@@ -9,14 +9,28 @@ import numpy as np
 import pytest
 
 from caching.errors import ScheduleError
+from caching.predictors import Reuse
+from caching.predictors.taylor import Taylor
 from caching.schedule import Schedule
-from viz.grid.ops import Paint, Redo, Undo
+from viz.brushes import hues_of
+from viz.grid.ops import (
+    AddBrush,
+    Op,
+    Paint,
+    PaintSteps,
+    Recolour,
+    Redo,
+    RemoveBrush,
+    ReplaceBrush,
+    Undo,
+)
 from viz.state import (
     MAX_HISTORY,
     Configure,
     Entry,
     ModelFacts,
     Refuse,
+    Refused,
     Repaint,
     Resteps,
     Session,
@@ -77,9 +91,6 @@ def test_a_stroke_that_changes_nothing_is_no_step_of_undo(state: ViewState) -> N
 
 
 REFUSED = {
-    "another grid": Strokes((Paint(1, 1, ((1, 1),), of=5),)),
-    "action not in the legend": Strokes((stroke(1, 0, 1, 1, to=9),)),
-    "cell beyond the grid": Strokes((Paint(1, 1, ((S * L * R, 1),)),)),
     "preset of another model": Repaint("other", Schedule.full(S, L + 1)),
     "class that does not exist": Configure(replace(SETTINGS, label=2)),
     "no steps": Resteps(0),
@@ -90,12 +101,92 @@ REFUSED = {
 def test_refused_events_raise_and_lose_nothing(state: ViewState, name: str) -> None:
     session = Session(update(state, Strokes((stroke(1, 0, 1, 1),))))
     before = session.state
-    event = REFUSED[name]
-    if isinstance(event, Strokes):
-        event = Strokes(tuple(replace(op, rev=2) for op in event.ops))
     with pytest.raises(ValueError):
-        session.dispatch(event)
+        session.dispatch(REFUSED[name])
     assert session.state is before
+
+
+REFUSED_OPS: dict[str, tuple[Op, str]] = {
+    "another grid": (Paint(2, 1, ((1, 1),), of=5), "grid of 5 cells"),
+    "action not in the legend": (stroke(2, 0, 1, 1, to=9), "action 9 does not exist"),
+    "cell beyond the grid": (Paint(2, 1, ((S * L * R, 1),)), "cell 24 does not exist"),
+    "step action not in the legend": (PaintSteps(2, 1, ((1, 1),)), "legend ends at 0"),
+    "brush in use": (RemoveBrush(2, "cells", 1), "reuse is painted on 1 cell"),
+    "brush twice": (AddBrush(2, "cells", {"predictor": "reuse"}), "already"),
+    "brush out of limits": (
+        AddBrush(2, "cells", {"predictor": "taylor", "order": 99}),
+        "from 0 to 6",
+    ),
+    "no such brush": (Recolour(2, "cells", 2, 1), "brush 2 does not exist"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_OPS)
+def test_a_refused_operation_is_noted_and_costs_none_of_its_neighbours(
+    state: ViewState, name: str
+) -> None:
+    op, words = REFUSED_OPS[name]
+    session = Session(update(state, Strokes((stroke(1, 0, 1, 1),))))
+    before = session.state
+    with pytest.raises(Refused, match=words):
+        session.dispatch(Strokes((op, stroke(3, 1, 2, 1))))
+    now = session.state
+    assert painted(now) == [(1, 0, 0), (2, 0, 1)] and now.ack == 3
+    assert now.refused is not None and now.refused.rev == 2 and words in now.refused.words
+    assert len(now.past) == len(before.past) + 1
+    # The page sends it again because the answer was lost: nothing new, and the reason stays.
+    session.dispatch(Strokes((op, stroke(3, 1, 2, 1))))
+    assert session.state == now
+    assert session.dispatch(Strokes((stroke(4, 1, 3, 1),))).refused is None
+
+
+TAYLOR = {"predictor": "taylor", "order": 2}
+RESIDUAL = {"action": "residual", "first": 0, "last": 0}
+
+
+def test_every_edit_of_brushes_and_steps_is_undone_and_redone(state: ViewState) -> None:
+    ops: tuple[Op, ...] = (
+        AddBrush(1, "cells", TAYLOR),
+        stroke(2, 0, 1, 2, to=2),
+        ReplaceBrush(3, "cells", 2, {**TAYLOR, "order": 3}),
+        Recolour(4, "cells", 2, 6),
+        AddBrush(5, "steps", RESIDUAL),
+        PaintSteps(6, 1, ((3, 2),), of=S),
+        AddBrush(7, "cells", {"predictor": "skip"}),
+        RemoveBrush(8, "cells", 3),
+        Recolour(9, "steps", 1, 2),
+    )
+    seen = [state]
+    for op in ops:
+        seen.append(update(seen[-1], Strokes((op,))))
+    assert [s.undo_label for s in seen[1:]] == [
+        "add brush Taylor (2)", "paint Taylor (2) on 2 cells", "Taylor (2) to Taylor (3)",
+        "recolour Taylor (3)", "add brush block residual (0, 0)",
+        "paint block residual (0, 0) on 2 steps", "add brush skip", "remove brush skip",
+        "recolour block residual (0, 0)",
+    ]  # fmt: skip
+    last = seen[-1]
+    assert last.schedule.legend == (Reuse(), Taylor(3))
+    assert last.schedule.step_row() == "CCCSSC" and hues_of(last.now.canvas) == ((None, 6), (2,))
+    back = last
+    for n, was in enumerate(reversed(seen[:-1])):
+        back = update(back, Strokes((Undo(20 + n),)))
+        assert back.now.canvas == was.now.canvas
+    for n, was in enumerate(seen[1:]):
+        back = update(back, Strokes((Redo(40 + n),)))
+        assert back.now.canvas == was.now.canvas
+
+
+def test_strokes_keep_what_the_step_row_says_and_presets_keep_colours(state: ViewState) -> None:
+    state = update(
+        state,
+        Strokes((
+            AddBrush(1, "steps", RESIDUAL), PaintSteps(2, 1, ((2, 1),)), Recolour(3, "cells", 1, 4),
+            stroke(4, 0, 1, 1),
+        )),
+    )  # fmt: skip
+    assert state.schedule.step_row() == "CCSCCC"
+    assert hues_of(update(state, Repaint("full", Schedule.full(S, L))).now.canvas)[0] == (4,)
 
 
 def test_a_refused_stroke_can_be_acknowledged_so_that_the_page_stops_sending(

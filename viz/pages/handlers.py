@@ -157,7 +157,7 @@ class Handlers(Edits):
                             item.which,
                             item.done - 1,
                             item.total,
-                            item.event.preview,
+                            self.engine.preview(state.model.name, item.event),
                             words,
                         )
                     )
