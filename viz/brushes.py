@@ -60,8 +60,10 @@ class Edited:
 
 def key_of(brush: Brush) -> str:
     """A brush with its parameters as one line of JSON: what tells it from all others."""
-    to_json = predictors.to_json if isinstance(brush, Predictor) else actions.to_json
-    return json.dumps(to_json(brush), separators=(",", ":"))  # type: ignore[operator]
+    cell = isinstance(brush, Predictor)
+    if isinstance(brush, Predictor):
+        return json.dumps(predictors.to_json(brush), separators=(",", ":"))
+    return json.dumps(actions.to_json(brush), separators=(",", ":"))
 
 
 def title_of(brush: Brush) -> str:
@@ -76,7 +78,7 @@ def hues_of(canvas: Canvas) -> tuple[tuple[int | None, ...], tuple[int | None, .
     once all are in use. Reuse has none, as long as nobody chose one: its look is paper.
     """
     chosen = dict(canvas.hues)
-    both = (*canvas.schedule.legend, *canvas.schedule.step_legend)
+    both: list[Brush] = [*canvas.schedule.legend, *canvas.schedule.step_legend]
     taken = [chosen[key] for key in map(key_of, both) if key in chosen]
     found: list[int | None] = []
     for brush in both:
@@ -117,8 +119,9 @@ def _legend(schedule: Schedule, where: Where) -> tuple[Any, ...]:
 
 
 def _with(schedule: Schedule, where: Where, legend: tuple[Any, ...]) -> Schedule:
-    name = "legend" if where == "cells" else "step_legend"
-    return dataclasses.replace(schedule, **{name: legend})
+    if where == "cells":
+        return dataclasses.replace(schedule, legend=legend)
+    return dataclasses.replace(schedule, step_legend=legend)
 
 
 def _keys(schedule: Schedule, where: Where) -> list[str]:
@@ -214,9 +217,11 @@ def _remove(canvas: Canvas, where: Where, index: int) -> Edited:
         raise ScheduleError(f"{brush.title} is the last brush of the cells: add another one first")
     shifted = np.where(numbers > index, numbers - 1, numbers).astype(np.uint8)
     rest = (*legend[: index - 1], *legend[index:])
-    name = "legend" if where == "cells" else "step_legend"
-    grid = "actions" if where == "cells" else "step_actions"
-    changed = dataclasses.replace(schedule, **{name: rest, grid: shifted})
+    changed = (
+        dataclasses.replace(schedule, legend=rest, actions=shifted)
+        if where == "cells"
+        else dataclasses.replace(schedule, step_legend=rest, step_actions=shifted)
+    )
     hues = _chosen(_kept(canvas), key_of(brush), None)
     return Edited(f"remove brush {brush.title}", Canvas(changed, hues))
 
@@ -237,10 +242,10 @@ def _kept(canvas: Canvas) -> Hues:
     """The chosen colours and those that the brushes happen to have: a brush that comes or goes must
     not change how another one looks."""
     hues = canvas.hues
-    both = (*canvas.schedule.legend, *canvas.schedule.step_legend)
+    keys = _keys(canvas.schedule, "cells") + _keys(canvas.schedule, "steps")
     cells, steps = hues_of(canvas)
-    for brush, hue in zip(both, (*cells, *steps), strict=True):
-        hues = _chosen(hues, key_of(brush), hue)
+    for key, hue in zip(keys, (*cells, *steps), strict=True):
+        hues = _chosen(hues, key, hue)
     return hues[-MAX_HUES:]
 
 

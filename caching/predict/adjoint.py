@@ -63,9 +63,9 @@ def build_response(
     along (8 probes); four of them hold nearly all of what any schedule does.
 
     Args:
-        pictures: on noise that no seed gives, labels spread over the classes.
+        pictures: on noise that no seed gives.
         ages: A, at most steps - 1 and what `memory_mib` holds the outputs of.
-        labels: one for each picture instead.
+        labels: classes that pictures are spread over; None: all.
         progress: called as it goes on.
         stopped: polled between branches.
 
@@ -77,13 +77,13 @@ def build_response(
     directions = whole("directions", directions, 1, PROBES)
     steps = whole("steps", steps, 2, MAX_STEPS)  # one alone has nothing to reuse
     ages = min(whole("ages", ages, 1, MAX_STEPS), steps - 1)
-    count = len(model.class_names)
-    labels = [i * count // pictures for i in range(pictures)] if labels is None else list(labels)
-    if len(labels) != pictures:
-        raise RequestError(f"{len(labels)} labels were given for {pictures} pictures.")
+    classes = list(range(len(model.class_names))) if labels is None else list(labels)
+    if not classes:
+        raise RequestError("no labels were given: expected some, or None for all classes.")
+    chosen = [classes[i * len(classes) // pictures % len(classes)] for i in range(pictures)]
     noise = calibration_noise(model, pictures)
     parts = []
-    for i, label in enumerate(labels):
+    for i, label in enumerate(chosen):
 
         def report(part: float, picture: int = i) -> None:
             if progress is not None:
@@ -166,7 +166,8 @@ def _directions(model: Model, picture: _Picture, count: int, change: np.ndarray)
         size = picture.final.numel()
         extra = torch.randn(count, size, generator=generator, dtype=torch.float64)
         moved += list(extra.to(picture.final.device) / size**0.5)
-    return torch.linalg.svd(torch.stack(moved), full_matrices=False).Vh[:count].float()
+    found: Tensor = torch.linalg.svd(torch.stack(moved), full_matrices=False).Vh[:count].float()
+    return found
 
 
 @dataclass

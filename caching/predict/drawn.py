@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caching.errors import ScheduleError
-from caching.policies.threshold import smoothcache
+from caching.policies.threshold import Per, smoothcache
 from caching.predictors import Predictor
 from caching.predictors.reuse import Reuse
 from caching.predictors.taylor import Taylor
@@ -74,7 +74,7 @@ def _threshold(
         return Schedule.full(change.shape[0], change.shape[1], branches=branches)
     alpha = float(np.quantile(known, rng.uniform(0.05, 0.95)))
     lookahead = int(rng.integers(1, min(5, change.shape[3]) + 1))
-    per = "branch" if rng.random() < 0.5 else "block"
+    per: Per = "branch" if rng.random() < 0.5 else "block"
     return smoothcache(change, alpha, lookahead=lookahead, per=per, branches=branches)
 
 

@@ -57,13 +57,13 @@ class Response:
     source: str
 
     def __post_init__(self) -> None:
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "open": np.array(self.open, np.float16),
             "held": np.array(self.held, np.float16),
             "spans": np.array(self.spans, np.float32),
             "change": np.array(self.change, np.float16),
         }
-        shape, spans = arrays["open"].shape, arrays["spans"].shape
+        shape = arrays["open"].shape
         if len(shape) != 5 or 0 in shape or arrays["held"].shape != shape:
             raise ScheduleError(
                 f"effects are of shapes {shape} and {arrays['held'].shape}: expected (directions, "

@@ -1,0 +1,226 @@
+"""From first-order sums to dB: a smooth function learned from runs, which says how sure it is.
+
+    PSNR = m + sum over features f of w_f z_f + sum over runs i of c_i exp(-|z - z_i|² / (2 F l²))
+
+z being the features in units of their spread over the runs it learned from. Straight in the logs of
+the sums (ridge regression), bent by what similar schedules did (Gaussian process regression, of
+which this is the mean). Its own leave-one-out errors choose length and noise, and set the interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from caching.errors import ScheduleError
+from caching.predict.features import NAMES, features
+from caching.predict.response import Response
+from caching.schedule import Schedule
+
+LENGTHS = (0.5, 0.7, 1.0, 1.5, 2.5)
+NOISES_DB = (0.15, 0.3, 0.6, 1.0, 1.5, 2.2)
+BEND_DB, SLOPE_DB = 3.0, 8.0
+LEAST_RUNS = 24
+SURE = 0.8
+"""Share of schedules that an interval is to hold."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """PSNR to expect over pictures, and the interval that holds it four times in five."""
+
+    db: float
+    low_db: float
+    high_db: float
+
+
+@dataclass(frozen=True, eq=False)
+class Estimator:
+    """A fitted prediction; arrays are read-only.
+
+    Attributes:
+        center, spread: (F,) of the features it learned from.
+        known: (N, F) those features, in units of the spread.
+        bends: (N,) c_i.
+        slopes: (F,) w_f.
+        level_db: m.
+        length: l.
+        inverse: (N, N) of the covariance, for how sure it is.
+        widen: factor on the standard deviation that makes intervals hold.
+        median_db: median of its leave-one-out errors.
+        spearman: of leave-one-out predictions with what was measured.
+        runs: how many picture runs it learned from.
+    """
+
+    center: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    known: NDArray[np.float64]
+    bends: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+    level_db: float
+    length: float
+    inverse: NDArray[np.float64]
+    widen: float
+    median_db: float
+    spearman: float
+    runs: int
+
+    def __post_init__(self) -> None:
+        for name in ("center", "spread", "known", "bends", "slopes", "inverse"):
+            array = np.array(getattr(self, name), np.float64)
+            array.setflags(write=False)
+            object.__setattr__(self, name, array)
+
+    def of(self, values: NDArray[np.float64]) -> Estimate:
+        """From features (F,)."""
+        z = ((values - self.center) / self.spread)[None]
+        near = _bend(z, self.known, self.length)
+        db = self.level_db + float(z[0] @ self.slopes) + float(near[0] @ self.bends)
+        own = BEND_DB**2 + SLOPE_DB**2 * float((z * z).mean())
+        both = near[0] * BEND_DB**2 + SLOPE_DB**2 * (self.known @ z[0]) / z.shape[1]
+        unsure = max(own - float(both @ self.inverse @ both), 0.0) ** 0.5
+        half = self.widen * (unsure**2 + self.median_db**2) ** 0.5
+        return Estimate(db, db - half, db + half)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for the page: all that `of` needs but `inverse`."""
+        return {
+            "features": list(NAMES),
+            "center": self.center.tolist(),
+            "spread": self.spread.tolist(),
+            "known": np.round(self.known, 4).tolist(),
+            "bends": self.bends.tolist(),
+            "slopes": self.slopes.tolist(),
+            "level_db": self.level_db,
+            "length": self.length,
+            "half_db": self.widen * self.median_db,
+            "median_db": self.median_db,
+            "spearman": self.spearman,
+            "runs": self.runs,
+        }
+
+
+def predict_error(schedule: Schedule, response: Response, estimator: Estimator) -> Estimate:
+    """PSNR against the full run to expect of a schedule, in the mean over pictures.
+
+    Raises:
+        ScheduleError: the response was built for other steps, blocks or branches.
+    """
+    return estimator.of(features(schedule, response))
+
+
+def fit(
+    values: ArrayLike, psnr_db: ArrayLike, *, pictures: Sequence[Sequence[int]] | None = None
+) -> Estimator:
+    """Learn from measured runs.
+
+    Pictures differ in how much any schedule does to them. With `pictures` their own levels are
+    found along with the prediction and taken out, as if every schedule had run on all of them.
+
+    Args:
+        values: (N, F) features of N schedules.
+        psnr_db: (N, P) PSNR of each on P pictures.
+        pictures: which ones, N rows of P numbers; None: the same P for all.
+
+    Raises:
+        ScheduleError: fewer than 24 schedules, shapes that do not agree, or infinite numbers.
+    """
+    x, y = np.asarray(values, np.float64), np.asarray(psnr_db, np.float64)
+    if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or len(x) < LEAST_RUNS:
+        raise ScheduleError(
+            f"features {x.shape} and PSNR {y.shape} were given: expected at least {LEAST_RUNS} "
+            "rows of each; measure more schedules"
+        )
+    if not np.isfinite(x).all() or not np.isfinite(y).all():
+        raise ScheduleError("features or PSNR hold infinite numbers: leave full schedules out")
+    which = (
+        np.broadcast_to(np.arange(y.shape[1]), y.shape) if pictures is None else np.array(pictures)
+    )
+    center, spread = x.mean(axis=0), x.std(axis=0)
+    spread = np.where(spread > 1e-6, spread, 1.0)
+    z = (x - center) / spread
+    levels = np.zeros(int(which.max()) + 1)
+    counts = np.maximum(np.bincount(which.ravel(), minlength=len(levels)), 1)
+    chosen = _choose(z, y.mean(axis=1))
+    for _ in range(4):
+        mean = (y - levels[which]).mean(axis=1)
+        chosen = _choose(z, mean)
+        left = y - chosen.fitted[:, None]
+        levels = np.bincount(which.ravel(), left.ravel(), len(levels)) / counts
+        levels -= levels[np.unique(which)].mean()
+    mean = (y - levels[which]).mean(axis=1)
+    chosen = _choose(z, mean)
+    miss = np.abs(chosen.missed)
+    median = float(np.median(miss))
+    sd = (chosen.unsure**2 + median**2) ** 0.5
+    return Estimator(
+        center=center,
+        spread=spread,
+        known=z,
+        bends=BEND_DB**2 * chosen.weights,
+        slopes=SLOPE_DB**2 * (z.T @ chosen.weights) / z.shape[1],
+        level_db=float(mean.mean()),
+        length=chosen.length,
+        inverse=chosen.inverse,
+        widen=float(np.quantile(miss / sd, SURE)),
+        median_db=median,
+        spearman=spearman(mean, mean - chosen.missed),
+        runs=y.size,
+    )
+
+
+def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Rank correlation; equal values share the mean of their ranks."""
+
+    def ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
+        last = np.cumsum(counts)
+        middle: NDArray[np.float64] = (last - (counts - 1) / 2)[inverse]
+        return middle
+
+    return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
+
+
+@dataclass(frozen=True, eq=False)
+class _Choice:
+    """A fit at one length and noise."""
+
+    length: float
+    weights: NDArray[np.float64]  # (N,)
+    inverse: NDArray[np.float64]  # (N, N)
+    fitted: NDArray[np.float64]  # (N,)
+    missed: NDArray[np.float64]  # (N,) measured minus predicted without it
+    unsure: NDArray[np.float64]  # (N,) standard deviation of that prediction, without noise
+
+
+def _choose(z: NDArray[np.float64], y: NDArray[np.float64]) -> _Choice:
+    """The length and noise of the best leave-one-out errors."""
+    straight = SLOPE_DB**2 * (z @ z.T) / z.shape[1]
+    level = y.mean()
+    found: list[tuple[float, _Choice]] = []
+    for length in LENGTHS:
+        signal = BEND_DB**2 * _bend(z, z, length) + straight
+        values, vectors = np.linalg.eigh(signal)
+        for noise in NOISES_DB:
+            scaled = 1 / (np.maximum(values, 0) + noise**2)
+            inverse = (vectors * scaled) @ vectors.T
+            weights = inverse @ (y - level)
+            # What leaving a row out does, without leaving it out (Rasmussen & Williams, eq. 5.12).
+            own = np.diag(inverse)
+            missed = weights / own
+            unsure = np.maximum(1 / own - noise**2, 0.0) ** 0.5
+            fitted = level + signal @ weights
+            score = float(np.median(np.abs(missed)) + 0.5 * np.abs(missed).mean())
+            found.append((score, _Choice(length, weights, inverse, fitted, missed, unsure)))
+    return min(found, key=lambda item: item[0])[1]
+
+
+def _bend(a: NDArray[np.float64], b: NDArray[np.float64], length: float) -> NDArray[np.float64]:
+    """exp(-|a - b|² / 2 F l²) of all pairs."""
+    squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
+    near: NDArray[np.float64] = np.exp(-np.maximum(squares, 0) / (2 * a.shape[1] * length**2))
+    return near
