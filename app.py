@@ -42,7 +42,7 @@ SLOW: dict[str, Any] = {
     "concurrency_id": "run",
 }
 OPENS = (".json", ".pt", ".npy", ".png", ".yaml", ".yml", ".txt", ".py")
-PRESET_CONTROLS = ("interval", "alpha", "first", "last", "order")
+PRESET_CONTROLS = ("interval", "alpha", "first", "last", "order", "speedup")
 # Waiting for a download must not take the place of somebody's run.
 LOAD: dict[str, Any] = {**SLOW, "concurrency_id": "load", "concurrency_limit": 4}
 
@@ -89,6 +89,9 @@ def _controls(start: Any) -> dict[str, Any]:
         )
         parts["order"] = gr.Slider(
             0, 6, value=2, step=1, label="Order", visible=False, elem_id="order"
+        )
+        parts["speedup"] = gr.Slider(
+            1, 5, value=2, step=0.05, label="Speed-up", visible=False, elem_id="speedup"
         )
         parts["note"] = gr.Markdown("", elem_classes="cb-note")
     with gr.Accordion("Let a policy decide", open=False, elem_id="policy-box"):

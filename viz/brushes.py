@@ -60,7 +60,6 @@ class Edited:
 
 def key_of(brush: Brush) -> str:
     """A brush with its parameters as one line of JSON: what tells it from all others."""
-    cell = isinstance(brush, Predictor)
     if isinstance(brush, Predictor):
         return json.dumps(predictors.to_json(brush), separators=(",", ":"))
     return json.dumps(actions.to_json(brush), separators=(",", ":"))

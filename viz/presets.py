@@ -10,6 +10,7 @@ import numpy as np
 
 from caching.actions.residual import Residual
 from caching.errors import RequestError
+from caching.policies.budget import Costs, at_speedup, budget_schedules
 from caching.policies.ends import ends
 from caching.policies.full import full
 from caching.policies.interval import every, pattern
@@ -29,6 +30,7 @@ class Controls:
     first: int = 3
     last: int = 3
     order: int = 2
+    speedup: float = 2.0
 
 
 Plan = Callable[[ViewState, Controls, np.ndarray], Schedule]
@@ -100,6 +102,15 @@ def _residual(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
     return plain.paint_steps(others, Residual(c.first, c.last))
 
 
+def _budget(state: ViewState, c: Controls, change: np.ndarray) -> Schedule:
+    blocks, branches = state.model.blocks, state.model.branches
+    table = np.nan_to_num(_known(change).astype(np.float64), nan=0.0)
+    even = np.ones((blocks, len(branches)))
+    costs = Costs(0.0, even, np.zeros_like(even), "MACs")
+    front = budget_schedules(table, costs, share="steps", branches=branches)
+    return at_speedup(front, c.speedup)
+
+
 PRESETS: tuple[Preset, ...] = (
     Preset(
         "full",
@@ -144,6 +155,15 @@ PRESETS: tuple[Preset, ...] = (
         ("alpha",),
         _threshold("block"),
         lambda c: f"per block α {c.alpha:g}",
+    ),
+    Preset(
+        "budget",
+        "Budget",
+        "Ours: say how much faster, and those whole steps are reused whose outputs changed least "
+        "in the last full run; the best choice for that sum, found exactly.",
+        ("speedup",),
+        _budget,
+        lambda c: f"budget {c.speedup:g}×",
     ),
     Preset(
         "taylorseer",

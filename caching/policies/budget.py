@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,15 +21,21 @@ from numpy.typing import ArrayLike, NDArray
 from caching.checks import MAX_STEPS, check_branches, check_count
 from caching.context import Context
 from caching.errors import ScheduleError
+from caching.policies.patterns import (
+    COMPUTED,
+    FREE,
+    REUSED,
+    Change,
+    Patterns,
+    best_patterns,
+    changes,
+    forbid,
+    row_losses,
+    span_losses,
+)
 from caching.schedule import BRANCHES, Schedule
 
 Share = Literal["free", "blocks", "steps"]
-
-FREE, COMPUTED, REUSED = 0, 1, 2
-"""What a lock says of a cell."""
-
-Event = tuple[int, int, float, float]
-"""A row's change to fewer computed cells: row, cells after it, cost added, loss added."""
 
 FASTEST = 5.0
 POINTS = 129
@@ -125,6 +131,7 @@ def budget_schedules(
     speedups: Sequence[float] | None = None,
     locked: ArrayLike | None = None,
     share: Share = "free",
+    spans: ArrayLike | None = None,
     max_age: int | None = None,
     branches: Sequence[str] = BRANCHES,
     context: Context | None = None,
@@ -142,6 +149,8 @@ def budget_schedules(
         locked: (S, L, R), 0 = free, 1 = stays computed, 2 = stays reused; None: all free.
         share: "free" lets every row have its own pattern, "blocks" gives all blocks of a branch
             the same, "steps" whole steps only. A lock then holds for all that share.
+        spans: (S, S + 1) error of reusing whole all steps between computed steps i and j, NaN where
+            not known; with "steps" it takes the place of the sum over `error`.
         max_age: the most steps a free cell may be reused in a row, at most A; None: A.
         branches: R names.
         context: the run the errors were measured on.
@@ -149,43 +158,27 @@ def budget_schedules(
     Raises:
         ScheduleError: shapes that do not agree, numbers out of range, or locks that contradict.
     """
-    table, locks = _checked(error, costs, locked, branches)
+    table, held = _checked(error, costs, locked, branches)
     steps, blocks, width, ages = table.shape
     most = ages if max_age is None else check_count("max_age", max_age, ages)
-    goals = _goals(speedups)
     groups = _groups(blocks, width, share)  # (G, L R) of 0 and 1
-    flat = table.reshape(steps, blocks * width, ages)
-    rows = np.einsum("scA,gc->sgA", flat, groups.astype(np.float64))
-    held = _held(locks.reshape(steps, -1), groups, branches)
-    patterns, losses = _best_patterns(_segments(rows, held, most))
+    if spans is None or share != "steps":
+        flat = table.reshape(steps, blocks * width, ages)
+        losses = row_losses(np.einsum("scA,gc->sgA", flat, groups.astype(np.float64)))
+    else:
+        losses = span_losses(_checked_spans(spans, steps))
+    shared = _held(held.reshape(steps, -1), groups, branches)
+    found = best_patterns(forbid(losses, shared, most))
     price = groups @ (costs.compute - costs.reuse).reshape(-1)
-    start, events = _events(losses, price)
     floor = steps * (float(costs.fixed) + float(costs.reuse.sum()))
     full = steps * (float(costs.fixed) + float(costs.compute.sum()))
-    spent = floor + float((start * price).sum()) + np.cumsum([0.0, *(e[2] for e in events)])
-    lost = float(losses[start - 1, np.arange(len(start))].sum())
-    # A row's own loss where it has none beside it could come out a rounding below zero.
-    error_after = np.maximum(0.0, lost + np.cumsum([0.0, *(e[3] for e in events)]))
-    counts, done = start.copy(), 0
-    packed, costed, losing = [], [], []
-    for goal in goals:
-        # A hair of slack, so that a budget met exactly is not missed by a rounding.
-        limit = full / goal * (1 + 1e-12)
-        while done < len(events) and spent[done] > limit:
-            counts[events[done][0]] = events[done][1]
-            done += 1
-        used, cost, loss = counts, float(spent[done]), float(error_after[done])
-        if done:
-            used, cost, loss = _fitted(counts, events[done - 1], losses, price, limit, cost, loss)
-        chosen = np.stack([patterns[n - 1, g] for g, n in enumerate(used)], axis=1)  # (S, G)
-        packed.append(np.packbits(chosen @ groups > 0))
-        costed.append(cost)
-        losing.append(loss)
+    walk = list(_walk(found, price, full, floor, _goals(speedups)))
+    packed = [np.packbits(pattern @ groups > 0) for pattern, _, _ in walk]
     return Front(
         packed=np.stack(packed),
         shape=(steps, blocks, width),
-        speedup=full / np.array(costed),
-        error=np.array(losing),
+        speedup=full / np.array([cost for _, cost, _ in walk]),
+        error=np.array([loss for _, _, loss in walk]),
         costs=costs,
         branches=tuple(branches),
         context=context,
@@ -200,126 +193,69 @@ def at_speedup(front: Front, speedup: float) -> Schedule:
     return front.schedule(min(index, len(front) - 1))
 
 
+def best_of(fronts: Sequence[Front], predicted_db: ArrayLike) -> Front:
+    """At every budget the schedule of the front that is predicted to do best there.
+
+    Args:
+        fronts: of the same speed-ups asked for and the same costs, for instance one for each way of
+            sharing.
+        predicted_db: (fronts, F) what each schedule is predicted to reach; more is better.
+    """
+    scores = np.asarray(predicted_db, np.float64)
+    if not fronts or scores.shape != (len(fronts), len(fronts[0])):
+        raise ScheduleError(
+            f"predictions are {scores.shape} for {len(fronts)} fronts: expected one for each "
+            "schedule of each front"
+        )
+    if any(len(f) != len(fronts[0]) or f.shape != fronts[0].shape for f in fronts):
+        raise ScheduleError("the fronts are of different grids or budgets: make them alike")
+    chosen = scores.argmax(axis=0)
+    at = range(len(chosen))
+    return replace(
+        fronts[0],
+        packed=np.stack([fronts[f].packed[i] for i, f in zip(at, chosen, strict=True)]),
+        speedup=np.array([fronts[f].speedup[i] for i, f in zip(at, chosen, strict=True)]),
+        error=np.array([fronts[f].error[i] for i, f in zip(at, chosen, strict=True)]),
+    )
+
+
 def locks(schedule: Schedule, cells: ArrayLike) -> NDArray[np.uint8]:
     """Locks (S, L, R) that hold the given cells, bool (S, L, R), as the schedule has them."""
     kept = np.where(schedule.computed, COMPUTED, REUSED)
     return np.where(np.asarray(cells, bool), kept, FREE).astype(np.uint8)
 
 
-# -- the dynamic program -------------------------------------------------------------------
-
-
-def _segments(rows: NDArray[np.float64], held: NDArray[np.uint8], most: int) -> NDArray[np.float64]:
-    """(S, S + 1, G): loss of the cells between computed steps i and j, infinite if forbidden.
-
-    j = S stands for the end of the run.
-    """
-    steps, groups, ages = rows.shape
-    segments = np.full((steps, steps + 1, groups), np.inf)
-    for i in range(steps):
-        later = np.arange(i + 1, steps)
-        age = later - i
-        own = rows[later, :, np.minimum(age, ages) - 1] * np.maximum(1.0, age / ages)[:, None]
-        wrong = (held[later] == COMPUTED) | ((held[later] == FREE) & (age > most)[:, None])
-        own = np.where(wrong, np.inf, own)
-        segments[i, i + 1] = 0.0
-        segments[i, i + 2 :] = np.cumsum(own, axis=0)
-    for j in range(steps):
-        segments[:, j, held[j] == REUSED] = np.inf
-    return segments
-
-
-def _best_patterns(
-    segments: NDArray[np.float64],
-) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Best patterns bool (S, G, S) by number of computed steps 1..S, and their losses (S, G)."""
-    steps, _, groups = segments.shape
-    best = np.full((steps, groups), np.inf)  # by last computed step, for n computed so far
-    best[0] = 0.0
-    losses = np.empty((steps, groups))
-    before = np.zeros((steps, steps, groups), np.int16)  # [n, j]: the computed step before j
-    last = np.zeros((steps, groups), np.int16)
-    inner, ends = segments[:, :steps], segments[:, steps]
-    for n in range(steps):
-        final = best + ends
-        last[n] = final.argmin(axis=0)
-        losses[n] = final.min(axis=0)
-        if n + 1 < steps:
-            reached = best[:, None] + inner  # (i, j, G)
-            before[n + 1] = reached.argmin(axis=0)
-            best = reached.min(axis=0)
-    patterns = np.zeros((steps, groups, steps), bool)
-    at = np.arange(groups)
-    for n in range(steps):
-        j = last[n]
-        for k in range(n, -1, -1):
-            patterns[n, at, j] = True
-            j = before[k, j, at]
-    return patterns, losses
-
-
-def _events(
-    losses: NDArray[np.float64], price: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], list[Event]]:
-    """Where each group starts, and every change to fewer computed cells, best bargain first.
-
-    Returns:
-        Computed cells of each group at the start (G,), and changes (group, computed cells after
-        it, cost added, loss added) in the order in which a falling budget wants them.
-    """
-    start, found = [], []
-    for group in range(losses.shape[1]):
-        hull = _hull(losses[:, group])
-        start.append(hull[0])
-        if price[group] <= 0:
-            continue  # reusing saves nothing here
-        for order, (n, fewer) in enumerate(zip(hull, hull[1:], strict=False)):
-            cost = (fewer - n) * float(price[group])
-            loss = float(losses[fewer - 1, group] - losses[n - 1, group])
-            found.append((-loss / cost, order, group, fewer, cost, loss))
-    # Within a group the hull makes bargains worse and worse, but rounding may draw two level.
-    found.sort(key=lambda e: e[:3])
-    return np.array(start), [e[2:] for e in found]
-
-
-def _fitted(
-    counts: NDArray[np.int64],
-    event: Event,
-    losses: NDArray[np.float64],
-    price: NDArray[np.float64],
-    limit: float,
-    cost: float,
-    loss: float,
-) -> tuple[NDArray[np.int64], float, float]:
-    """The last change taken back as far as the budget allows, where that loses less.
-
-    A hull edge may span several computed cells at once; the counts between its ends lie above the
-    hull, so no multiplier picks them, but they are the best of their row all the same.
-    """
-    group, fewer = event[:2]
-    spare = max(0, int((limit - cost) / price[group]))
-    own = losses[fewer - 1 : fewer + spare, group]
-    extra = int(own.argmin())
-    used = counts.copy()
-    used[group] += extra
-    return used, cost + extra * float(price[group]), loss + float(own[extra] - own[0])
-
-
-def _hull(losses: NDArray[np.float64]) -> list[int]:
-    """Numbers of computed steps on the lower convex hull of the losses, most first."""
-    hull: list[int] = []
-    for n in range(len(losses), 0, -1):
-        loss = losses[n - 1]
-        if not np.isfinite(loss):
-            continue
-        while len(hull) > 1:
-            a, b = hull[-2], hull[-1]
-            # b lies on or above the line from a to n.
-            if (losses[b - 1] - losses[a - 1]) * (a - n) < (loss - losses[a - 1]) * (a - b):
-                break
-            hull.pop()
-        hull.append(n)
-    return hull
+def _walk(
+    found: Patterns, price: NDArray[np.float64], full: float, floor: float, goals: list[float]
+) -> Iterator[tuple[NDArray[np.bool_], float, float]]:
+    """For each goal the groups' patterns (S, G), what they cost and what they lose."""
+    counts, steps = changes(found.losses, price)
+    at = np.arange(len(counts))
+    cost = floor + float((counts * price).sum())
+    loss = float(found.losses[counts - 1, at].sum())
+    last: Change | None = None
+    rest = iter(steps)
+    for goal in goals:
+        # A hair of slack, so that a budget met exactly is not missed by a rounding.
+        limit = full / goal * (1 + 1e-12)
+        while cost > limit and (change := next(rest, None)) is not None:
+            counts[change.group] = change.computed
+            cost, loss, last = cost + change.cost, loss + change.loss, change
+        extra = 0
+        if last is not None and cost <= limit:
+            # A hull edge may span several steps at once. The counts between its ends lie above the
+            # hull, so no multiplier picks them, but they are the best of their row all the same.
+            spare = int((limit - cost) / price[last.group])
+            own = found.losses[last.computed - 1 : last.computed + spare, last.group]
+            extra = int(own.argmin())
+        used = counts.copy()
+        if last is not None and extra:
+            used[last.group] += extra
+            more = extra * float(price[last.group]), float(own[extra] - own[0])
+        else:
+            more = 0.0, 0.0
+        # A sum of gains and losses could come out a rounding below zero.
+        yield found.computed[used - 1, at].T, cost + more[0], max(0.0, loss + more[1])
 
 
 # -- what was asked for --------------------------------------------------------------------
@@ -362,13 +298,27 @@ def _checked(
     return table, held.astype(np.uint8)
 
 
+def _checked_spans(spans: ArrayLike, steps: int) -> NDArray[np.float64]:
+    """The errors of spans, checked; NaN where not known."""
+    given = np.asarray(spans, np.float64)
+    between = np.arange(steps + 1) > np.arange(steps)[:, None]
+    if given.shape != (steps, steps + 1):
+        raise ScheduleError(
+            f"errors of spans are {given.shape}: expected {(steps, steps + 1)}, computed step by "
+            "the next computed step"
+        )
+    if not np.isfinite(np.diagonal(given, 1)).all() or (given[between] < 0).any():
+        raise ScheduleError("errors of spans are negative or missing: measure again")
+    return np.where(between, given, np.nan)
+
+
 def _goals(speedups: Sequence[float] | None) -> list[float]:
     goals = np.geomspace(1.0, FASTEST, POINTS) if speedups is None else np.asarray(speedups, float)
     if goals.ndim != 1 or not goals.size or not np.isfinite(goals).all() or goals.min() < 1:
         raise ScheduleError(f"speed-ups are {speedups!r:.60}: expected numbers of 1 or more")
     if (np.diff(goals) < 0).any():
         raise ScheduleError(f"speed-ups are {speedups!r:.60}: expected them to rise; sort them")
-    return goals.tolist()
+    return [float(goal) for goal in goals]
 
 
 def _groups(blocks: int, width: int, share: str) -> NDArray[np.int64]:
@@ -377,9 +327,9 @@ def _groups(blocks: int, width: int, share: str) -> NDArray[np.int64]:
     if share == "free":
         return rows
     if share == "blocks":
-        return rows.reshape(blocks, width, -1).sum(axis=0)
+        return np.asarray(rows.reshape(blocks, width, -1).sum(axis=0))
     if share == "steps":
-        return rows.sum(axis=0, keepdims=True)
+        return np.asarray(rows.sum(axis=0, keepdims=True))
     raise ScheduleError(f'share is {share!r:.40}: expected "free", "blocks" or "steps"')
 
 
@@ -393,10 +343,10 @@ def _held(
         step, group = map(int, np.argwhere(computed & reused)[0])
         labels = [
             f"block {row // len(branches)} {branches[row % len(branches)]}"
-            for row in np.flatnonzero(groups[group] & (held[step] > 0))
+            for row in map(int, np.flatnonzero(groups[group] & (held[step] > 0)))
         ]
         raise ScheduleError(
-            f"step {step}: {', '.join(labels[:4])} are to share one pattern, but some are locked as "
-            "computed and some as reused; unlock some, or let every row have its own pattern"
+            f"step {step}: {', '.join(labels[:4])} are to share one pattern, but some are locked "
+            "as computed and some as reused; unlock some, or let every row have its own pattern"
         )
     return np.where(computed, COMPUTED, np.where(reused, REUSED, FREE)).astype(np.uint8)

@@ -136,7 +136,7 @@ def features(schedule: Schedule, response: Response) -> NDArray[np.float64]:
     own = (opened**2).sum(axis=0)  # (S, L R)
     flat_change = response.change.reshape(steps, rows, ages)
     moved = flat_change[s.step, s.row, known - 1].astype(np.float64) * beyond * np.abs(s.weight)
-    change = np.bincount(cell, moved, size).reshape(steps, rows)
+    change = np.bincount(cell, moved, size).astype(np.float64).reshape(steps, rows)
     forecast = np.bincount(cell, s.forecast, size).reshape(steps, rows) > 0
     age = schedule.age().reshape(steps, rows).astype(np.int64)
     levels = [

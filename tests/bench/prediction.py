@@ -1,4 +1,4 @@
-"""`python -m tests.bench.prediction`: predicted beside measured PSNR, on what was never learned from.
+"""`python -m tests.bench.prediction`: predicted beside measured PSNR, on what it never saw.
 
 The prediction is calibrated on two thirds of the classes, on noise that no seed gives. It is judged
 on schedules drawn anew, on pictures of the other classes from seeds. Bars: Spearman at least 0.99,
@@ -62,7 +62,7 @@ def table(title, kinds, measured, predicted):
     for kind in (*KINDS, "all"):
         of = np.array([kind in (k, "all") for k in kinds])
         gap = (measured - predicted)[of]
-        bias = float(np.median((measured - predicted)))
+        bias = float(np.median(measured - predicted))
         rank = spearman(measured[of], predicted[of])
         centred = np.abs(gap - bias)
         say(

@@ -185,16 +185,19 @@ def test_digits_and_letters_choose_brushes(painter: Painter) -> None:
 
 
 def test_a_stroke_on_its_way_keeps_its_brush_when_the_legend_changes(painter: Painter) -> None:
-    """The server is slow: brush 2 is removed while strokes with brush 3 wait to be sent."""
+    """The server is slow: the removal of brush 2 and a stroke with brush 3 reach it together."""
     painter.add_brush("taylor")
     painter.add_brush("skip")
     painter.page.fill("#slow input", "0.5")
     painter.page.press("#slow input", "Tab")
+    painter.page.wait_for_timeout(100)
+    painter.drag((20, 2), (20, 3))  # keeps the server busy while the next two wait
     painter.choose(2)
     form = painter.open_form(edit=True)
     form.get_by_role("button", name="Remove").click()
     painter.choose(3)
     painter.drag((1, 2), (1, 5))
+    assert painter.js("g.state().pending") == 3
     painter.page.wait_for_selector(".cb-brushes [data-id='3']", state="detached")
     painter.drag((3, 2), (3, 5))
     rows = painter.settle()

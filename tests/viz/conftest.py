@@ -39,5 +39,5 @@ def small(handlers: Handlers, visit: Visit, folder: str) -> Visit:
     *_, last = handlers.use_model(folder, visit)
     assert 'data-kind="ready"' in last["notice"], last["notice"]
     handlers.resteps(5, visit)
-    handlers.repaint("fora", 2, 0.1, 3, 3, 2, visit)
+    handlers.repaint("fora", 2, 0.1, 3, 3, 2, 2.0, visit)
     return visit

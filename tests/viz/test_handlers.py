@@ -151,7 +151,15 @@ def test_other_steps_bring_a_grid_spec_layer_and_curves_that_fit(
     assert len(parts["curves"].data[0].x) == 29
 
 
-GOOD = {"name": "fora", "interval": 2, "alpha": 0.1, "first": 3, "last": 3, "order": 2}
+GOOD = {
+    "name": "fora",
+    "interval": 2,
+    "alpha": 0.1,
+    "first": 3,
+    "last": 3,
+    "order": 2,
+    "speedup": 2.0,
+}
 
 
 @pytest.mark.parametrize(
@@ -226,7 +234,7 @@ def test_a_file_made_for_something_else_opens_with_a_note(
 def test_a_file_without_reuse_can_still_be_painted(
     handlers: Handlers, visit: Visit, tmp_path: Path
 ) -> None:
-    handlers.repaint("full", 2, 0.1, 3, 3, 2, visit)
+    handlers.repaint("full", 2, 0.1, 3, 3, 2, 2.0, visit)
     file = json.loads(handlers.save_file(visit))
     file["legend"] = {"C": "compute"}
     path = tmp_path / "full.json"

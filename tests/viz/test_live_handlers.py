@@ -22,7 +22,15 @@ from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
 from viz.pages.visit import Visit, start_visit
 
-GOOD = {"name": "fora", "interval": 2, "alpha": 0.1, "first": 3, "last": 3, "order": 2}
+GOOD = {
+    "name": "fora",
+    "interval": 2,
+    "alpha": 0.1,
+    "first": 3,
+    "last": 3,
+    "order": 2,
+    "speedup": 2.0,
+}
 
 # -- other models --------------------------------------------------------------------------
 
@@ -75,7 +83,7 @@ def test_no_threshold_before_the_first_run_of_a_model(
 ) -> None:
     list(handlers.use_model(folder, visit))
     before = visit.state
-    parts = handlers.repaint("smoothcache", 2, 0.3, 3, 3, 2, visit)
+    parts = handlers.repaint("smoothcache", 2, 0.3, 3, 3, 2, 2.0, visit)
     refused(parts, "press Run")
     assert visit.state is before
     assert not list(handlers.run_if_wanted(True, (), visit))  # the words stay
@@ -132,7 +140,7 @@ def test_a_run_streams_progress_and_ends_in_what_was_painted(
     context = json.loads(handlers.save_file(small))["context"]
     assert context["timesteps"] == list(small.result.timesteps)
     # Now that the changes are known, a threshold can be used.
-    assert handlers.repaint("smoothcache", 2, 9.0, 3, 3, 2, small)["notice"] == ""
+    assert handlers.repaint("smoothcache", 2, 9.0, 3, 3, 2, 2.0, small)["notice"] == ""
     assert small.state.schedule.actions.any()
 
 
@@ -350,7 +358,7 @@ def test_there_is_nothing_to_bake_before_a_policy_has_run(handlers: Handlers, vi
 
 def test_an_edit_after_a_policy_runs_the_paint(handlers: Handlers, small: Visit) -> None:
     list(handlers.run_policy("fbcache", 0.5, small))
-    handlers.repaint("fora", 3, 0.1, 3, 3, 2, small)
+    handlers.repaint("fora", 3, 0.1, 3, 3, 2, 2.0, small)
     list(handlers.run_if_wanted(True, (), small))
     assert small.result.policy is None
     assert small.result.schedule.diff(small.state.schedule).changed == 0

@@ -46,6 +46,11 @@ PATTERNS = [
     ("fora-start", Controls(interval=2), same("CRCRCC"), "every 2 from step 0"),
     ("fora-start", Controls(interval=3), same("CRRCRC"), "every 3 from step 0"),
     ("fora-start", Controls(interval=10), same("CRRRRC"), "every 10 from step 0"),
+    # All steps change alike and more with age: three of six steps are computed with all ages 1 in
+    # one way only, and two with ages 1 and 2.
+    ("budget", Controls(speedup=1.0), same("CCCCCC"), "budget 1×"),
+    ("budget", Controls(speedup=2.0), same("CRCRCR"), "budget 2×"),
+    ("budget", Controls(speedup=3.0), same("CRRCRR"), "budget 3×"),
     ("taylorseer", Controls(interval=3, order=1), same("CCTTCT"), "TaylorSeer N 3, order 1"),
     ("taylorseer", Controls(interval=1), same("CCCCCC"), "TaylorSeer N 1, order 2"),
     ("ends", Controls(first=2, last=1), same("CCRRRC"), "first 2, last 1"),
@@ -75,9 +80,9 @@ def test_a_preset_reads_the_controls_it_names_and_no_others(name: str) -> None:
     one = preset(name)
     deep = replace(STATE, model=replace(STATE.model, blocks=4 * L))
     change = np.tile(changes(), (1, 4, 1, 1))  # room for a range between the first and last blocks
-    before = {"interval": 2, "alpha": 0.35, "first": 2, "last": 1, "order": 2}
+    before = {"interval": 2, "alpha": 0.35, "first": 2, "last": 1, "order": 2, "speedup": 2.0}
     plain = one.plan(deep, Controls(**before), change)
-    after = {"interval": 4, "alpha": 0.05, "first": 4, "last": 2, "order": 3}
+    after = {"interval": 4, "alpha": 0.05, "first": 4, "last": 2, "order": 3, "speedup": 1.2}
     for control, value in after.items():
         moved = Controls(**{**before, control: value})
         assert (one.plan(deep, moved, change) != plain) == (control in one.uses), control
@@ -89,7 +94,7 @@ def test_thresholds_work_with_fewer_lags_than_they_would_use(name: str) -> None:
     assert rows["block 0 attn"] == "CRCRCC"
 
 
-@pytest.mark.parametrize("name", ["smoothcache", "per-block"])
+@pytest.mark.parametrize("name", ["smoothcache", "per-block", "budget"])
 def test_thresholds_are_refused_before_anything_was_measured(name: str) -> None:
     with pytest.raises(RequestError, match="press Run"):
         preset(name).plan(STATE, Controls(), np.zeros((S, L, 2, 1), np.float32))

@@ -15,7 +15,7 @@ function predict(planes, model) {
       if (age > oldest) oldest = age;
       if (!t) continue;
       const brush = legend[cells[i]], batch = actions[steps[s]].half ? 0.5 : 1;
-      const part = computed ? 1 : shareOf(brush, row);
+      const part = computed ? 1 : cover ? 0 : shareOf(brush, row);
       macs += batch * part * t.computeMacs[row];
       ms += batch * (computed ? t.computeMs[row] : cover ? 0
         : t.reuseMs[row] + part * (t.computeMs[row] - t.reuseMs[row]));

@@ -33,9 +33,9 @@ function buildToolbar() {
   nodes.help.setAttribute("aria-expanded", "false");
   nodes.bar.replaceChildren(
     make("div", "cb-bar", {role: "toolbar", "aria-label": "Painting"}, nodes.legends, nodes.tools,
-      nodes.pairs, make("div", "cb-pair", {}, nodes.undo, nodes.redo), nodes.help),
+      nodes.pairs, make("div", "cb-pair", {}, nodes.undo, nodes.redo)),
     make("div", "cb-bar cb-bar-quiet", {role: "toolbar", "aria-label": "Looking"}, nodes.views,
-      nodes.scale, nodes.zooms));
+      nodes.scale, nodes.zooms, nodes.help));
   nodes.panel.replaceChildren(...helpLines());
   syncHistory();
 }

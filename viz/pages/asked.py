@@ -71,7 +71,9 @@ def steps_of(steps: Any) -> int:
     return number
 
 
-def controls_of(interval: Any, alpha: Any, first: Any, last: Any, order: Any = 2) -> Controls:
+def controls_of(
+    interval: Any, alpha: Any, first: Any, last: Any, order: Any = 2, speedup: Any = 2.0
+) -> Controls:
     """The controls of the presets; the policies check their own ranges on top."""
     counts = {"N": interval, "First": first, "Last": last, "Order": order}
     whole = {name: _whole(value) for name, value in counts.items()}
@@ -81,8 +83,11 @@ def controls_of(interval: Any, alpha: Any, first: Any, last: Any, order: Any = 2
     threshold = _between(alpha, 0, 1e6)
     if threshold is None or math.isnan(threshold):
         raise ValueError(f"α is {_shown(alpha)}, expected a number of 0 or more.")
+    factor = _between(speedup, 1, 1000)
+    if factor is None:
+        raise ValueError(f"the budget is {_shown(speedup)}, expected a speed-up of 1 or more.")
     n, begin, end, degree = (whole[name] or 0 for name in counts)
-    return Controls(n, threshold, begin, end, degree)
+    return Controls(n, threshold, begin, end, degree, factor)
 
 
 def threshold_of(value: Any, offer: Offer) -> float:

@@ -111,12 +111,13 @@ class Edits:
         first: Any,
         last: Any,
         order: Any,
+        speedup: Any,
         visit: Visit,
     ) -> Parts:
         """A preset was chosen, or one of its controls moved."""
         try:
             one = preset(str(name))
-            controls = asked.controls_of(interval, alpha, first, last, order)
+            controls = asked.controls_of(interval, alpha, first, last, order, speedup)
             tables = studio.tables_for(visit.tables, visit.state.schedule.steps)
             schedule = one.plan(visit.state, controls, tables.change.astype(np.float32))
             schedule = with_brushes(schedule, visit.state.schedule)
