@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from caching.errors import ScheduleError
-from caching.policies.budget import Costs, at_speedup, budget_schedules, locks
+from caching.policies.budget import Costs, at_speedup, best_of, budget_schedules, locks
 from caching.schedule import Schedule
 
 MANY = np.geomspace(1, 30, 600)
@@ -52,9 +52,10 @@ def front_points(front):
     return [(front.computed(i), front.error[i], front.speedup[i]) for i in range(len(front))]
 
 
-def allowed(name, computed, ages):
+def allowed(name, computed, ages, held=None):
     """Whether a schedule obeys what the constraint of this name says."""
-    held = asked(name, computed.shape).get("locked", np.zeros(computed.shape))
+    if held is None:
+        held = asked(name, computed.shape).get("locked", np.zeros(computed.shape))
     kept = (computed[held == 1]).all() and not computed[held == 2].any()
     most = 2 if name == "max age 2" else ages
     alike = {"blocks": computed[:, :1], "steps": computed[:, :1, :1]}.get(
@@ -99,6 +100,74 @@ def test_the_front_is_the_optimum_of_every_multiplier(name, steps, blocks, seed)
     for multiplier in np.geomspace(1e-3, 1e3, 61):
         best = min(loss + multiplier * cost for loss, cost in known)
         assert min(loss + multiplier * cost for loss, cost in found) == pytest.approx(best)
+
+
+def spans_of(steps, *, ages, seed=0):
+    """Errors of spans that have nothing to do with a sum over their steps."""
+    length = np.arange(steps + 1) - np.arange(steps)[:, None]
+    values = np.random.default_rng(seed).exponential(size=length.shape) * (length != 1)
+    return np.where((length > 0) & (length <= ages + 1), values, np.nan)
+
+
+@pytest.mark.parametrize("name", ["none", "max age 2", "locks"])
+def test_spans_take_the_place_of_the_sum(name):
+    """Against all 64 ways to compute whole steps out of 7."""
+    price, spans = costs(2), spans_of(7, ages=3)
+    held = np.zeros((7, 2, 2), np.uint8)
+    if name == "locks":
+        held[2, 0, 0], held[5, 1, 1] = 1, 2
+    known = []
+    for steps in every_pattern(7, 1):
+        computed = np.broadcast_to(steps[:, :, None], (7, 2, 2))
+        if allowed("max age 2" if name == "max age 2" else "steps", computed, 3, held):
+            at = [*np.flatnonzero(steps), 7]
+            loss = sum(spans[i, j] for i, j in itertools.pairwise(at))
+            known.append((loss, price.of(computed)))
+    front = budget_schedules(
+        np.ones((7, 2, 2, 3)),
+        price,
+        speedups=MANY,
+        share="steps",
+        spans=spans,
+        max_age=2 if name == "max age 2" else None,
+        locked=held,
+    )
+    found = [(loss, price.of(computed)) for computed, loss, _ in front_points(front)]
+    for multiplier in np.geomspace(1e-3, 1e3, 61):
+        best = min(loss + multiplier * cost for loss, cost in known)
+        assert min(loss + multiplier * cost for loss, cost in found) == pytest.approx(best)
+
+
+def test_a_lock_may_reuse_longer_than_spans_are_known():
+    """In proportion to the square of its length: errors add up before they are squared."""
+    spans = spans_of(6, ages=2)
+    spans[0, 3], spans[5, 6] = 4.0, 0.0
+    held = np.full((6, 1, 1), 2, np.uint8)
+    held[0], held[5] = 0, 1
+    front = budget_schedules(
+        np.zeros((6, 1, 1, 2)),
+        Costs(1, [[1.0]], [[0.0]], "MACs"),
+        share="steps",
+        spans=spans,
+        locked=held,
+        branches=("attn",),
+    )
+    assert front.schedule(0).rows() == {"block 0 attn": "CRRRRC"}
+    assert front.error[0] == pytest.approx(4.0 * (4 / 2) ** 2)
+
+
+def test_the_better_of_two_fronts():
+    error, price = table(8, 2, ages=7), costs(2)
+    steps, free = (budget_schedules(error, price, share=s) for s in ("steps", "free"))
+    scores = np.zeros((2, len(free)))
+    scores[1, 50:] = 1
+    got = best_of([steps, free], scores)
+    assert got.schedule(20) == steps.schedule(20) and got.schedule(90) == free.schedule(90)
+    assert got.error[20] == steps.error[20] and got.speedup[90] == free.speedup[90]
+    with pytest.raises(ScheduleError, match="one for each"):
+        best_of([steps, free], scores[:1])
+    with pytest.raises(ScheduleError, match="make them alike"):
+        best_of([free, budget_schedules(error, price, speedups=[1, 2])], scores)
 
 
 def test_by_hand():
@@ -208,6 +277,9 @@ def test_the_page_reads_the_same_bits():
         ({"speedups": [2, 1]}, "sort them"),
         ({"speedups": [0.5]}, "1 or more"),
         ({"speedups": [np.nan]}, "1 or more"),
+        ({"share": "steps", "spans": np.zeros((4, 4))}, "errors of spans are"),
+        ({"share": "steps", "spans": np.full((4, 5), -1.0)}, "negative or missing"),
+        ({"share": "steps", "spans": np.full((4, 5), np.nan)}, "negative or missing"),
         ({"share": "rows"}, "expected"),
         ({"max_age": 4}, "max_age"),
         ({"locked": np.zeros((4, 2), int)}, "locks are"),

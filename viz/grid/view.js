@@ -146,11 +146,6 @@ function cellFrom(clientX, clientY) {
   return [row, s];
 }
 
-// The step under a place across, on the axis that all rows share.
-function stepFrom(clientX) {
-  return cellFrom(clientX, origin.y)[1];
-}
-
 function nodeAt(row, s) {
   if (row === HEAD) return stepHeads[Math.max(s, 0)];
   if (row === WHOLE) return s < 0 ? nodes.wholeHead : stepNodes[s];
