@@ -172,7 +172,7 @@ def budget_schedules(
     price = groups @ (costs.compute - costs.reuse).reshape(-1)
     floor = steps * (float(costs.fixed) + float(costs.reuse.sum()))
     full = steps * (float(costs.fixed) + float(costs.compute.sum()))
-    walk = list(_walk(found, price, full, floor, _goals(speedups)))
+    walk = list(_walk(found, price, full, floor, speedups_of(speedups)))
     packed = [np.packbits(pattern @ groups > 0) for pattern, _, _ in walk]
     return Front(
         packed=np.stack(packed),
@@ -312,7 +312,8 @@ def _checked_spans(spans: ArrayLike, steps: int) -> NDArray[np.float64]:
     return np.where(between, given, np.nan)
 
 
-def _goals(speedups: Sequence[float] | None) -> list[float]:
+def speedups_of(speedups: Sequence[float] | None) -> list[float]:
+    """The speed-ups to aim at, checked; 1 to 5 in equal ratios for None."""
     goals = np.geomspace(1.0, FASTEST, POINTS) if speedups is None else np.asarray(speedups, float)
     if goals.ndim != 1 or not goals.size or not np.isfinite(goals).all() or goals.min() < 1:
         raise ScheduleError(f"speed-ups are {speedups!r:.60}: expected numbers of 1 or more")

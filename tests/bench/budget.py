@@ -1,8 +1,10 @@
 """`python -m tests.bench.budget`: the budget's schedules against every way to reuse at equal MACs.
 
 Held-out seeds of all classes, the response from noise that no seed gives. A rival is tuned to cost
-no more than a full run over 1.5, 2 or 3; the budget then gets what that rival costs, not more. Bar:
-higher PSNR, in the mean over seeds, than every rival that only reuses. Fewer plain steps are shown
+no more than a full run over 1.5, 2 or 3; the budget then gets what that rival costs, not more.
+
+Rows: "filled" is whole steps topped up with single cells, "steps" whole steps alone, "blocks" one
+pattern for each branch, "free" every row by itself under the additive response. Bar: higher PSNR, in the mean over seeds, than every rival that only reuses. Fewer plain steps are shown
 beside them: the honest rival of all caching.
 """
 
@@ -18,6 +20,7 @@ from caching import Schedule, load_model, sample
 from caching.measure.cost import branch_macs
 from caching.measure.timing import setting_of
 from caching.policies.budget import Costs, at_speedup, budget_schedules
+from caching.policies.filled import filled_schedules
 from caching.policies.interval import every
 from caching.policies.threshold import smoothcache
 from caching.predict.adjoint import build_response
@@ -153,14 +156,19 @@ def main() -> None:
 
     def budget(x, share):
         began = time.perf_counter()
-        front = budget_schedules(
-            response.error,
-            costs,
-            speedups=[x],
-            share=share,
-            spans=response.span_error,
-            branches=model.branches,
-        )
+        if share == "filled":
+            front = filled_schedules(
+                response.error, response.span_error, costs, speedups=[x], branches=model.branches
+            )
+        else:
+            front = budget_schedules(
+                response.error,
+                costs,
+                speedups=[x],
+                share=share,
+                spans=response.span_error,
+                branches=model.branches,
+            )
         return at_speedup(front, x), (time.perf_counter() - began) * 1e3
 
     judge = Judge(model, steps, seeds)
@@ -168,7 +176,7 @@ def main() -> None:
     for x in SPEEDUPS:
         say(f"\nat least {x:g} x the speed of a full run, in MACs")
         say(f"{'':28}{'speed':>7}{'PSNR dB':>9}{'latent':>8}{'ms':>7}{'budget at its cost':>20}")
-        for share in ("steps", "blocks", "free"):
+        for share in ("filled", "steps", "blocks", "free"):
             schedule, ms = budget(x, share)
             psnr, error, run_ms = judge.of(schedule)
             name = f"budget, {share} ({ms:.0f} ms)"
@@ -176,7 +184,7 @@ def main() -> None:
         plans = rivals(model, steps, change, lambda plan, x=x: speed(plan) >= x * (1 - 1e-9))
         for name, plan in plans.items():
             psnr, error, run_ms = judge.of(plan)
-            mine = judge.of(budget(speed(plan) * (1 - 1e-9), "steps")[0])[0]
+            mine = judge.of(budget(speed(plan) * (1 - 1e-9), "filled")[0])[0]
             say(
                 f"{name:28}{speed(plan):7.3f}{psnr:9.2f}{error:8.4f}{run_ms:7.0f}"
                 f"{mine:11.2f} ({mine - psnr:+.2f})"
@@ -185,7 +193,7 @@ def main() -> None:
                 missed.append(f"{name} at {x:g}")
         fewer = max(1, int(steps / x))
         psnr, error, run_ms = judge.of(None, fewer)
-        mine = judge.of(budget(steps / fewer, "steps")[0])[0]
+        mine = judge.of(budget(steps / fewer, "filled")[0])[0]
         say(
             f"{f'{fewer} plain steps':28}{steps / fewer:7.3f}{psnr:9.2f}{error:8.4f}{run_ms:7.0f}"
             f"{mine:11.2f} ({mine - psnr:+.2f})"
