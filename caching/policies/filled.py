@@ -56,7 +56,7 @@ def filled_schedules(
 
     # Where nothing better is found, because locks leave little choice. Checks what was given, too.
     plain = front("free", goals, locked)
-    steps, blocks, width = plain.shape
+    steps, _blocks, _width = plain.shape
     held = np.zeros(plain.shape, np.uint8) if locked is None else np.asarray(locked)
     every = [_speed_of_steps(n, steps, costs) for n in range(steps, 0, -1)]
     whole = front("steps", every, None)

@@ -4,8 +4,9 @@ Held-out seeds of all classes, the response from noise that no seed gives. A riv
 no more than a full run over 1.5, 2 or 3; the budget then gets what that rival costs, not more.
 
 Rows: "filled" is whole steps topped up with single cells, "steps" whole steps alone, "blocks" one
-pattern for each branch, "free" every row by itself under the additive response. Bar: higher PSNR, in the mean over seeds, than every rival that only reuses. Fewer plain steps are shown
-beside them: the honest rival of all caching.
+pattern for each branch, "free" every row by itself under the additive response. Bar: higher PSNR,
+in the mean over seeds, than every rival that only reuses. Fewer plain steps are shown beside them:
+the honest rival of all caching.
 """
 
 import argparse
