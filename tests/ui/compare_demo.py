@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -43,6 +44,7 @@ def build(pause_s: float = 0.15) -> gr.Blocks:
         "fewer": source("12 plain steps", "0.28 s · same budget", fewer),
     }
     revs = iter(range(1, 10_000))
+    go_on = threading.Event()
 
     def recorded() -> Comparison:
         return Comparison(next(revs), HELD, ready, BADGE)
@@ -56,10 +58,13 @@ def build(pause_s: float = 0.15) -> gr.Blocks:
         parts = {key: source(key.title(), "known numbers", part) for key, part in frames.items()}
         return Comparison(next(revs), "random bytes", parts)
 
-    def run() -> Iterator[dict[str, Any]]:
+    def run(held_at: int | None = None) -> Iterator[dict[str, Any]]:
         name = f"run {time.time()}"
+        go_on.clear()
         for step in range(data.STEPS):
             time.sleep(pause_s)
+            if step == held_at:  # a test looks at a run in progress for as long as it needs
+                go_on.wait(60)
             label = "running the cached schedule …"
             yield gr.update(live=live_frame(name, "cached", step, data.STEPS, cached[step], label))
         yield gr.update(value=Comparison(next(revs), HELD, ready))
@@ -97,10 +102,14 @@ def build(pause_s: float = 0.15) -> gr.Blocks:
                     buttons = [gr.Button(n, elem_id=n) for n in ("run", "stop", "recorded")]
                 with gr.Row():
                     more = [gr.Button(n, elem_id=n) for n in ("waiting", "exact", "replot")]
+                with gr.Row():
+                    held = [gr.Button(n, elem_id=n) for n in ("hold", "go")]
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         going = buttons[0].click(run, None, view, **quiet)
         buttons[1].click(stop, None, view, cancels=[going], **quiet)
         buttons[2].click(recorded, None, view, **quiet)
+        held[0].click(lambda: (yield from run(5)), None, view, **quiet)
+        held[1].click(go_on.set, None, None, **quiet)
         more[0].click(waiting, None, view, **quiet)
         more[1].click(exact, None, view, **quiet)
         more[2].click(lambda: curves((11, "attn")), None, plot, **quiet)

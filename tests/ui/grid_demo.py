@@ -199,13 +199,14 @@ def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
                     "preset": "Every 3rd", "reset": "Full", "run": "Run", "spoil": "Run, spoiled",
                     "decide": "Decide", "bake": "Bake", "stop": "Stop", "big": "28 x 50",
                     "small": "3 x 8", "brushes": "Forecast", "point": "Point", "hide": "Hide",
-                    "show": "Show",
+                    "show": "Show", "late": "Late answer",
                 }.items()
             }  # fmt: skip
         with gr.Row():
             saw = gr.Textbox(label="Python holds", elem_id="saw", lines=2, max_lines=2)
             calls = gr.Number(0, label="calls", elem_id="calls")
             slow = gr.Number(0.0, label="handler delay (s)", elem_id="slow")
+            late_said = gr.Textbox(label="late", elem_id="late_said")
 
         def answer(held: Session, before: ViewState) -> tuple[Any, str]:
             now = held.state
@@ -251,6 +252,18 @@ def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
             on_input, [grid, session, slow, calls], [grid, saw, calls],
             trigger_mode="always_last", **quiet,
         )  # fmt: skip
+        def late(held: Session) -> Iterator[Any]:
+            """An answer that the strokes of the meantime overtake."""
+            then = held.state
+            deadline = time.monotonic() + 30
+            while held.state.ack == then.ack and time.monotonic() < deadline:
+                time.sleep(0.01)
+            time.sleep(0.3)
+            yield gr.update(value=value_of(then)), "late"
+
+        buttons["late"].click(
+            late, session, [grid, late_said], show_progress="hidden", api_visibility="private"
+        )
         for name, words, make in (
             ("preset", "every 3rd step", every_nth(3)), ("reset", "full", every_nth(1)),
             ("bake", "bake", lambda s: decided(start(s.steps, s.blocks))[0]),

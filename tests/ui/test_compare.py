@@ -73,7 +73,7 @@ def state(page: Page) -> dict[str, Any]:
 
 
 def until(
-    page: Page, fits: Callable[[dict[str, Any]], bool], limit_s: float = 10
+    page: Page, fits: Callable[[dict[str, Any]], bool], limit_s: float = 40
 ) -> dict[str, Any]:
     """The component's state as soon as it `fits`."""
     end = time.monotonic() + limit_s
@@ -223,7 +223,7 @@ def test_play_runs_to_the_end(page: Page) -> None:
 def test_live_frames_arrive_without_remount(page: Page) -> None:
     page.evaluate("window.node = document.querySelector('.cbc-stage')")
     rev = state(page)["rev"]
-    page.click("#run")
+    page.click("#hold")  # runs into step 5 and waits there
     now = until(page, lambda s: s["live"] is not None and s["live"]["pictured"] >= 2)
     assert now["live"]["source"] == "cached" and now["follow"]
     assert "running" in page.locator(".cbc-right .cbc-chip").inner_text()
@@ -232,6 +232,7 @@ def test_live_frames_arrive_without_remount(page: Page) -> None:
     assert not state(page)["follow"]  # looking back does not fight the run
     page.get_by_role("button", name="Follow the run").click()
     assert state(page)["follow"]
+    page.click("#go")
     now = until(page, lambda s: s["rev"] != rev and s["live"] is None)
     assert now["mounts"] == 1 and now["step"] == 19
     assert page.evaluate("window.node === document.querySelector('.cbc-stage')")

@@ -108,6 +108,19 @@ def test_headings_fill_rows_and_steps_and_toggle(painter: Painter) -> None:
     assert painter.settle() == painter.rows()
 
 
+def test_an_answer_that_was_overtaken_does_not_undo_strokes(painter: Painter) -> None:
+    painter.drag((2, 3), (2, 5))
+    painter.settle()
+    painter.page.click("#late")  # holds what the server knows now and answers after the next stroke
+    painter.page.wait_for_timeout(300)
+    painter.drag((6, 3), (6, 9))
+    painted = painter.rows()
+    assert count(painted, "1") == 10
+    painter.page.wait_for_function("document.querySelector('#late_said textarea').value === 'late'")
+    painter.page.wait_for_timeout(100)
+    assert painter.rows() == painted == painter.settle()
+
+
 def test_step_zero_is_refused_with_words(painter: Painter) -> None:
     painter.drag((4, 0), (4, 0))
     assert painter.rows() == FULL

@@ -63,6 +63,9 @@ function receive(value) {
     refused: value.refused ? {rev: value.refused.rev, words: String(value.refused.words)} : null,
   };
   const before = store.value ? store.value.ack : 0;
+  // Answers may overtake each other: one from before what we have heard is no news. (A server that
+  // has started anew knows none of our operations and says 0.)
+  if (heard.ack > 0 && heard.ack < before) return;
   store.value = heard;
   store.rev = Math.max(store.rev, heard.ack);
   store.pending = store.pending.filter(op => op.rev > heard.ack);
