@@ -1,0 +1,1 @@
+"""Training of what learned methods need: routers and gates, for the model at hand."""
