@@ -15,7 +15,7 @@ from typing import Any
 
 import gradio as gr
 
-from viz import text
+from viz import learning, methods, text
 from viz.compare import CompareView
 from viz.grid import ScheduleGrid
 from viz.grid.show import value_of
@@ -23,10 +23,10 @@ from viz.live import Engine
 from viz.pages import studio
 from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
-from viz.pages.look import HEAD, SAVE_JS, STYLE, theme
+from viz.pages.learn import training_parts
+from viz.pages.look import HEAD, LEARN_JS, REST_JS, SAVE_JS, STYLE, theme
+from viz.pages.methods import BUTTONS, NUMBERS, WORDS
 from viz.pages.visit import start_visit
-from viz.policies import OFFERS
-from viz.presets import PRESETS
 
 # Strokes answer at once and are never recorded or offered as an endpoint.
 FAST: dict[str, Any] = {
@@ -42,22 +42,28 @@ SLOW: dict[str, Any] = {
     "concurrency_id": "run",
 }
 OPENS = (".json", ".pt", ".npy", ".png", ".yaml", ".yml", ".txt", ".py")
-PRESET_CONTROLS = ("interval", "alpha", "first", "last", "order", "speedup")
 # Waiting for a download must not take the place of somebody's run.
 LOAD: dict[str, Any] = {**SLOW, "concurrency_id": "load", "concurrency_limit": 4}
 
 
 def _controls(start: Any) -> dict[str, Any]:
-    """The left column: what picture, which preset, files and model."""
+    """The left column: which method, what picture, files and model."""
     state = start.state
     names = list(zip(state.model.class_names, range(len(state.model.class_names)), strict=True))
     samplers = [(label, name) for name, label in studio.SAMPLER_NAMES.items()]
     parts: dict[str, Any] = {}
+    parts |= _method_box()
+    parts |= _learn_panel()
     with gr.Group():
-        parts["label"] = gr.Dropdown(
-            names, value=state.settings.label, label="Class", elem_id="label", filterable=True
-        )
-        parts["seed"] = gr.Number(state.settings.seed, label="Seed", precision=0, elem_id="seed")
+        with gr.Row(elem_classes="cb-pairs-row"):
+            parts["label"] = gr.Dropdown(
+                names, value=state.settings.label, label="Class", elem_id="label", min_width=60,
+                filterable=True, scale=3,
+            )  # fmt: skip
+            parts["seed"] = gr.Number(
+                state.settings.seed, label="Seed", precision=0, elem_id="seed", min_width=60,
+                scale=2,
+            )  # fmt: skip
         parts["steps"] = gr.Slider(
             5, 100, value=state.schedule.steps, step=1, label="Steps", elem_id="steps"
         )
@@ -67,50 +73,11 @@ def _controls(start: Any) -> dict[str, Any]:
         parts["sampler"] = gr.Dropdown(
             samplers, value=state.settings.sampler, label="Sampler", elem_id="sampler"
         )
-    with gr.Group():
-        parts["preset"] = gr.Dropdown(
-            [(p.title, p.name) for p in PRESETS],
-            value=None,
-            label="Preset",
-            info=text.PRESET_INFO,
-            elem_id="preset",
-        )
-        parts["interval"] = gr.Slider(
-            2, 10, value=2, step=1, label="N", visible=False, elem_id="interval"
-        )
-        parts["alpha"] = gr.Slider(
-            0, 0.6, value=0.1, step=0.005, label="α", visible=False, elem_id="alpha"
-        )
-        parts["first"] = gr.Slider(
-            0, 20, value=3, step=1, label="First", visible=False, elem_id="first"
-        )
-        parts["last"] = gr.Slider(
-            0, 20, value=3, step=1, label="Last", visible=False, elem_id="last"
-        )
-        parts["order"] = gr.Slider(
-            0, 6, value=2, step=1, label="Order", visible=False, elem_id="order"
-        )
-        parts["speedup"] = gr.Slider(
-            1, 5, value=2, step=0.05, label="Speed-up", visible=False, elem_id="speedup"
-        )
-        parts["note"] = gr.Markdown("", elem_classes="cb-note")
-    with gr.Accordion("Let a policy decide", open=False, elem_id="policy-box"):
-        parts["policy"] = gr.Dropdown(
-            [(o.title, o.name) for o in OFFERS],
-            value=OFFERS[0].name,
-            label="Policy",
-            elem_id="policy",
-        )
-        parts["threshold"] = gr.Slider(
-            0, OFFERS[0].most, value=OFFERS[0].default, label="Threshold", elem_id="threshold"
-        )
-        parts["policy_note"] = gr.Markdown(OFFERS[0].note, elem_classes="cb-note")
-        with gr.Row():
-            parts["decide"] = gr.Button("Run policy", size="sm", elem_id="decide")
-            parts["bake"] = gr.Button("Bake", size="sm", elem_id="bake")
     with gr.Row():
-        parts["save"] = gr.Button("Save", size="sm", elem_id="save")
-        parts["open"] = gr.UploadButton("Open", file_types=list(OPENS), size="sm", elem_id="open")
+        parts["save"] = gr.Button("Save", size="sm", elem_id="save", min_width=60)
+        parts["open"] = gr.UploadButton(
+            "Open", file_types=list(OPENS), size="sm", elem_id="open", min_width=60
+        )
     with gr.Accordion("Export", open=False, elem_id="export-box"):
         parts["target"] = gr.Dropdown(
             studio.EXPORTS,
@@ -127,6 +94,63 @@ def _controls(start: Any) -> dict[str, Any]:
         )
         parts["load"] = gr.Button("Load", size="sm", elem_id="load")
         gr.Markdown(text.MODEL_INFO, elem_classes="cb-note")
+    return parts
+
+
+def _method_box() -> dict[str, Any]:
+    """One list of all methods, places for the controls of the chosen one, and what it says."""
+    parts: dict[str, Any] = {}
+    with gr.Group(elem_id="method-box"):
+        parts["method"] = gr.Dropdown(
+            methods.choices(), value=None, label="Method", info=text.METHOD_INFO, elem_id="method",
+            filterable=True,
+        )  # fmt: skip
+        for k, (number, word) in enumerate(zip(NUMBERS, WORDS, strict=True)):
+            parts[number] = gr.Slider(0, 1, value=0, visible=False, elem_id=f"control-{k}")
+            parts[word] = gr.Dropdown([], visible=False, elem_id=f"choice-{k}")
+        parts["about"] = gr.HTML(
+            text.CHOOSE, elem_id="method-about", elem_classes="cb-about-box", padding=False
+        )
+        with gr.Row(elem_classes="cb-method-buttons"):
+            titles = ("Calibrate", "Run policy", "Bake", "Learn …")
+            for name, title in zip(BUTTONS, titles, strict=True):
+                parts[name] = gr.Button(
+                    title, size="sm", visible=False, elem_id=name.replace("_", "-"), min_width=60
+                )
+    return parts
+
+
+def _learn_panel() -> dict[str, Any]:
+    """Training of routers: what to learn, at which price, and how it goes."""
+    parts: dict[str, Any] = {}
+    offered = learning.offered()
+    with gr.Accordion("Learn a router", open=False, elem_id="learn-box") as parts["learn_box"]:
+        first = offered[0][1] if offered else None
+        parts["training"] = gr.Dropdown(offered, value=first, label="Training", elem_id="training")
+        begun = training_parts(first) if first else {}
+        made: dict[str, Any] = {
+            "price": gr.Slider(-8, -2, value=-5, step=0.1, label="log₁₀ λ", elem_id="price"),
+            "theta": gr.Slider(0, 1, value=0.1, step=0.01, label="θ", elem_id="theta"),
+            "iterations": gr.Slider(
+                1, learning.MOST_ITERATIONS, value=1000, step=1, label="Iterations",
+                elem_id="iterations",
+            ),
+        }  # fmt: skip
+        for name, component in made.items():
+            for field, value in begun.get(name, {}).items():
+                if field != "__type__":
+                    setattr(component, field, value)
+            parts[name] = component
+        with gr.Row(elem_classes="cb-method-buttons"):
+            parts["learn"] = gr.Button("Learn", size="sm", elem_id="learn", min_width=40)
+            parts["keep"] = gr.Button(
+                "Keep", size="sm", elem_id="keep", min_width=40, interactive=False
+            )
+            parts["stop_learning"] = gr.Button(
+                "Stop", size="sm", elem_id="stop-learning", min_width=40
+            )
+        parts["learning"] = gr.HTML("", elem_id="learning", padding=False)
+        parts["learn_about"] = gr.HTML(begun.get("learn_about", ""), padding=False)
     return parts
 
 
@@ -167,22 +191,6 @@ def _layout(handlers: Handlers, start: Any) -> dict[str, Any]:
     return parts
 
 
-def _show_controls(name: str) -> list[Any]:
-    """Show only the controls that the chosen preset reads, and where it is from."""
-    chosen = next((p for p in PRESETS if p.name == name), None)
-    uses = chosen.uses if chosen else ()
-    shown = [gr.update(visible=one in uses) for one in PRESET_CONTROLS]
-    return [*shown, chosen.note if chosen else ""]
-
-
-def _show_policy(name: str) -> list[Any]:
-    """The threshold's own range, and what the chosen policy decides by."""
-    chosen = next((o for o in OFFERS if o.name == name), OFFERS[0])
-    step = chosen.most / 200
-    slider = gr.update(maximum=chosen.most, value=chosen.default, step=step)
-    return [slider, chosen.note]
-
-
 def _stream(
     fn: Callable[..., Iterator[Parts]], parts: dict[str, Any]
 ) -> Callable[..., Iterator[dict[Any, Any]]]:
@@ -197,18 +205,84 @@ def _stream(
     return each
 
 
+def _named(fn: Callable[..., Parts], parts: dict[str, Any]) -> Callable[..., dict[Any, Any]]:
+    """A handler of parts by name as one of updates by component."""
+    return lambda *args: {parts[k]: v for k, v in fn(*args).items()}
+
+
+def _wire_methods(
+    handlers: Handlers,
+    parts: dict[str, Any],
+    edit: list[Any],
+    live: list[Any],
+    then_run: Callable[[Any], None],
+) -> None:
+    """The events of the Method box and of the Learn panel."""
+    visit = parts["visit"]
+    slots = [parts[k] for k in (*NUMBERS, *WORDS)]
+    box = [parts[k] for k in ("about", *BUTTONS)]
+    chosen = [parts["method"], *slots, visit]
+
+    def named(fn: Callable[..., Parts]) -> Callable[..., dict[Any, Any]]:
+        return _named(fn, parts)
+
+    def then_curves(event: Any) -> None:
+        curves = [parts["curves"]]
+        then_run(event.then(named(handlers.threshold_curves), visit, curves, **FAST))
+
+    # A choice by keyboard is a change and no selection; the same one again, no change.
+    then_curves(
+        gr.on(
+            [parts["method"].select, parts["method"].change], named(handlers.choose),
+            [parts["method"], visit], [*edit, *box, *slots], **FAST,
+        )
+    )  # fmt: skip
+    for name in NUMBERS:
+        parts[name].input(named(handlers.turn), chosen, [*edit, *box], **FAST)
+        curves = [parts["curves"]]
+        then_run(parts[name].release(named(handlers.threshold_curves), visit, curves, **FAST))
+    for name in WORDS:
+        then_curves(parts[name].input(named(handlers.turn), chosen, [*edit, *box], **FAST))
+    then_run(
+        parts["calibrate"].click(_stream(handlers.calibrate, parts), chosen, [*edit, *box], **SLOW)
+    )
+    parts["decide"].click(
+        _stream(handlers.run_policy, parts), chosen, [*live, parts["steps"]], **SLOW
+    )
+    then_run(parts["bake"].click(named(handlers.bake), visit, edit, **FAST))
+
+    sliders = [parts[k] for k in ("price", "theta", "iterations")]
+    panel = [*sliders, parts["learn_about"], parts["notice"]]
+    parts["training"].input(
+        named(handlers.choose_training), [parts["training"], visit], panel, **FAST
+    )
+    parts["to_learn"].click(
+        named(handlers.to_learn), visit, [*panel, parts["training"], parts["learn_box"]], **FAST
+    )
+    learned = [parts[k] for k in ("method", "learning", "keep")]
+    ended = parts["learn"].click(
+        _stream(handlers.learn, parts), [parts["training"], *sliders, visit],
+        [*edit, *box, *slots, *learned], js=LEARN_JS, **SLOW,
+    )  # fmt: skip
+    ended.then(None, None, None, js=REST_JS)
+    then_run(ended)
+    parts["keep"].click(named(handlers.keep), visit, [parts["notice"]], **FAST)
+    parts["stop_learning"].click(named(handlers.stop), visit, [parts["notice"]], **FAST)
+
+
 def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
     """Connect every event to its handler."""
     visit = parts["visit"]
 
     def named(fn: Callable[..., Parts]) -> Callable[..., dict[Any, Any]]:
-        return lambda *args: {parts[k]: v for k, v in fn(*args).items()}
+        return _named(fn, parts)
 
     def stream(fn: Callable[..., Iterator[Parts]]) -> Callable[..., Iterator[dict[Any, Any]]]:
         return _stream(fn, parts)
 
     edit = [parts[k] for k in ("grid", "numbers", "notice", "steps", "curves", "words")]
     live = [parts[k] for k in ("grid", "compare", "numbers", "notice", "curves", "words")]
+    live += [parts[k] for k in ("about", *BUTTONS)]
     auto = {
         "fn": stream(handlers.run_if_wanted),
         "inputs": [parts["auto"], parts["grid"], visit],
@@ -220,36 +294,15 @@ def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
 
     then_run(parts["grid"].input(named(handlers.strokes), [parts["grid"], visit], edit, **FAST))
     settings = [parts[k] for k in ("label", "seed", "cfg", "sampler")]
-    quiet = [parts["numbers"], parts["notice"], parts["grid"]]
+    box = [parts[k] for k in ("about", *BUTTONS)]
+    quiet = [parts["numbers"], parts["notice"], parts["grid"], *box]
     for one in ("label", "seed", "cfg", "sampler"):
         event = parts[one].release if one == "cfg" else parts[one].input
         then_run(event(named(handlers.configure), [*settings, visit], quiet, **FAST))
-    then_run(parts["steps"].release(named(handlers.resteps), [parts["steps"], visit], edit, **FAST))
+    steps = [parts["steps"], visit]
+    then_run(parts["steps"].release(named(handlers.resteps), steps, [*edit, *box], **FAST))
 
-    controls = [parts[k] for k in PRESET_CONTROLS]
-    chosen = [parts["preset"], *controls, visit]
-    parts["preset"].input(
-        _show_controls, parts["preset"], [*controls, parts["note"]], show_progress="hidden",
-        queue=False, api_visibility="private",
-    )  # fmt: skip
-    threshold = [parts["preset"], parts["alpha"], visit]
-    repainted = parts["preset"].select(named(handlers.repaint), chosen, edit, **FAST)
-    then_run(repainted.then(named(handlers.threshold_curves), threshold, [parts["curves"]], **FAST))
-    for one in controls:
-        one.input(named(handlers.repaint), chosen, edit, **FAST)
-        then_run(
-            one.release(named(handlers.threshold_curves), threshold, [parts["curves"]], **FAST)
-        )
-
-    parts["policy"].input(
-        _show_policy, parts["policy"], [parts["threshold"], parts["policy_note"]],
-        show_progress="hidden", queue=False, api_visibility="private",
-    )  # fmt: skip
-    parts["decide"].click(
-        stream(handlers.run_policy), [parts["policy"], parts["threshold"], visit],
-        [*live, parts["steps"]], **SLOW,
-    )  # fmt: skip
-    then_run(parts["bake"].click(named(handlers.bake), visit, edit, **FAST))
+    _wire_methods(handlers, parts, edit, live, then_run)
     parts["run"].click(stream(handlers.run), [parts["grid"], visit], live, **SLOW)
     parts["stop"].click(named(handlers.stop), visit, [parts["notice"]], **FAST)
     parts["save"].click(handlers.save_file, visit, parts["file"], **FAST).then(
@@ -260,7 +313,7 @@ def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
         [parts["export_file"], parts["notice"]], **FAST,
     ).then(None, parts["export_file"], None, js=SAVE_JS)  # fmt: skip
     then_run(parts["open"].upload(named(handlers.open_file), [parts["open"], visit], edit, **FAST))
-    load = [*edit, parts["label"], parts["compare"]]
+    load = [*edit, parts["label"], parts["compare"], *box]
     gr.on(
         [parts["load"].click, parts["model"].submit],
         stream(handlers.use_model), [parts["model"], visit], load, **LOAD,
@@ -277,7 +330,8 @@ def build_app(engine: Engine | None = None) -> gr.Blocks:
         _wire(handlers, parts)
 
         page.load(
-            _stream(handlers.arrive, parts), parts["visit"], [parts["grid"], parts["notice"]],
+            _stream(handlers.arrive, parts), parts["visit"],
+            [parts[k] for k in ("grid", "notice", "about", *BUTTONS)],
             show_progress="hidden", api_visibility="private", concurrency_limit=None,
         )  # fmt: skip
     return page

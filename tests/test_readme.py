@@ -7,6 +7,9 @@ import re
 import subprocess
 from pathlib import Path
 
+from caching.methods import METHODS
+from caching.methods.listing import BEGIN, END, markdown
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -56,3 +59,13 @@ def test_every_command_and_link_exists() -> None:
             assert importlib.util.find_spec(f"{module}.__main__"), module
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def test_methods_table_is_that_of_the_registry() -> None:
+    table = README.split(BEGIN)[1].split(END)[0].strip()
+    refresh = "python -m caching methods --markdown README.md"
+    assert table == markdown(METHODS), f"run {refresh}"
+    rows = [line.split(" | ") for line in table.splitlines()[2:]]
+    assert sorted(re.findall(r"`(\w+)`", row[0])[0] for row in rows) == sorted(METHODS)
+    assert all(len(row) == 6 for row in rows)
+    assert refresh in README

@@ -9,18 +9,25 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from caching.errors import CachebrushError, ModelError
+from caching.methods import Method, Plan
+from caching.methods.base import Tell
+from caching.methods.setting import ModelSetting, Shelf
+from viz.learning import Learning, train
 from viz.state import ModelFacts, ViewState
+from viz.work import Asked, Made, Pace, Told, in_turn
 
 if TYPE_CHECKING:
     import numpy as np
 
     from caching.dynamic import Policy
     from caching.engine.record import StepEvent
+    from caching.learn.base import Trainer
+    from caching.learn.store import Learned
     from caching.measure.comparison import Progress
     from caching.measure.known import Known
     from caching.measure.result import Result
@@ -40,6 +47,7 @@ class Loaded:
     times: BranchTimes
     device: str
     known: Known  # full runs, snapshots and fits, for as long as the model stays loaded
+    shelf: Shelf = field(default_factory=Shelf)  # calibrations, likewise
 
     @property
     def facts(self) -> ModelFacts:
@@ -142,16 +150,100 @@ class Engine:
         picture: np.ndarray = loaded.model.decode(event.clean[None])[0].numpy()
         return picture
 
+    def setting(
+        self,
+        state: ViewState,
+        *,
+        change: np.ndarray | None = None,
+        learned: Sequence[Learned] = (),
+        tell: Tell | None = None,
+        stopped: Asked | None = None,
+        may_run: bool = False,
+    ) -> ModelSetting | None:
+        """What a method is told of the loaded model and a page's wishes; None before it is loaded.
+
+        Args:
+            state: of the page.
+            change: (S, L, R, K) of a full run, when there has been one.
+            learned: what this visitor trained; it concerns nobody else.
+            tell, stopped: of a calibration.
+            may_run: whether the model may be run for one; never where somebody waits for an answer.
+        """
+        loaded = self.get(state.model.name)
+        if loaded is None:
+            return None
+        shelf = Shelf()
+        shelf.tables, shelf.lock = loaded.shelf.tables, loaded.shelf.lock
+        shelf.learned = list(learned)
+        return ModelSetting(
+            loaded.model,
+            steps=state.schedule.steps,
+            cfg_scale=state.settings.cfg_scale,
+            sampler=state.settings.sampler,
+            shelf=shelf,
+            change=change,
+            stopped=stopped,
+            may_run=may_run,
+            **({} if tell is None else {"tell": tell}),
+        )
+
+    def plan(
+        self,
+        state: ViewState,
+        method: Method,
+        *,
+        change: np.ndarray | None,
+        learned: Sequence[Learned],
+        stopped: Asked,
+    ) -> Iterator[Told | Made[Plan]]:
+        """Make a method's plan, running the model for whatever calibration it still needs.
+
+        Yields how far it is, then the plan; ends early when stopped. Raises what the method raises.
+        """
+        if self.wait_unless(state.model.name, stopped) is None:
+            return
+
+        pace = Pace()
+
+        def make(report: Callable[[Told], None], halt: Asked) -> Plan:
+            def tell(what: str, done: int, total: int) -> None:
+                report(pace.told(what, done, total))
+
+            setting = self.setting(
+                state, change=change, learned=learned, tell=tell, stopped=halt, may_run=True
+            )
+            if setting is None:  # two others were loaded meanwhile
+                raise ModelError(f"{state.model.name} is no longer loaded; load it again.")
+            return method.plan(setting)
+
+        yield from in_turn(make, self.turn, stopped)
+
+    def learn(
+        self, state: ViewState, trainer: Trainer, *, stopped: Asked, enough: Asked
+    ) -> Iterator[Learning | Made[Learned]]:
+        """Train something for the page's model and number of steps.
+
+        Yields Learning on the way, then what was learned; ends early when stopped. `enough` ends
+        the training too, with what there is by then.
+        """
+        loaded = self.wait_unless(state.model.name, stopped)
+        if loaded is None:
+            return
+
+        def work(report: Callable[[Learning], None], halt: Asked) -> Learned:
+            kept = loaded.shelf.tables
+            return train(trainer, loaded.model, state, report, lambda: halt() or enough(), kept)
+
+        yield from in_turn(work, self.turn, stopped)
+
     def compare(
         self,
         state: ViewState,
         *,
-        policy: Callable[[Loaded, ViewState], Policy] | None = None,
+        policy: Policy | None = None,
         stopped: Callable[[], bool] | None = None,
     ) -> Iterator[Progress | Result]:
         """Run the state's schedule, or a policy, against the full run and the fewer-steps rival.
-
-        `policy` makes one for the model at hand, calibrating it where it must.
 
         Yields Progress, then the Result; ends early when `stopped` says so. The full run of a
         request is computed once and kept. Raises what the engine raises, before anything runs;
@@ -179,7 +271,7 @@ class Engine:
                 seed=settings.seed,
                 cfg_scale=settings.cfg_scale,
                 sampler=settings.sampler,
-                policy=None if policy is None else policy(loaded, state),
+                policy=policy,
                 known=loaded.known,
                 preview_every=0,  # decoded by `preview` when somebody is about to see it
                 repeats=self.repeats if steps * loaded.model.blocks <= 12 * 100 else 1,

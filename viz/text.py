@@ -13,7 +13,27 @@ FOOTER = (
     "PSNR and SSIM say how close a picture is to the uncached one of the same noise, not how good "
     "it is. Predicted numbers are sums over the last full run; measured ones name their device.</p>"
 )
-PRESET_INFO = "Repaints the grid. Undo brings yours back."
+METHOD_INFO = "★ ours · ● as published · ◐ recalibrated here · ○ analogue · – does not apply"
+CHOOSE = (
+    '<div class="cb-about"><p>Choose one to repaint the grid; Undo brings yours back.</p></div>'
+)
+OURS = "a baseline of this project"
+NO_LICENCE = "no licence"
+STILL_LOADING = "this needs the live model, which is still loading: choose it again in a moment"
+CALIBRATED = "Calibrated and painted."
+CALIBRATED_POLICY = "Calibrated: Run policy lets it decide step by step."
+NO_POLICY = "This method paints the grid; it decides nothing while it runs. Press Run."
+NOTHING_TO_BAKE = "No policy has run yet: let one decide, then bake it."
+NOT_TRAINABLE = "Choose a method that is trained, such as Learning-to-Cache, to learn it."
+NOTHING_TO_KEEP = "Nothing is being learned: press Learn first."
+KEEPING = "Ending the training with what has been learned …"
+STOPPED_LEARNING = "Stopped; what was being learned is gone. Keep ends a training with its result."
+LEARNED = "{title}: learned for {steps} steps, and painted."
+PRICE = "log₁₀ {label}"
+LEARN_INFO = (
+    "While it learns, the grid shows how likely each cell is computed. It takes minutes on a CPU "
+    "and everybody else's runs wait; Keep ends it early with what there is."
+)
 MODEL_INFO = (
     "Any class-conditional DiT in diffusers' layout. A hub id is downloaded when you press Load, "
     "and only then. DiT-XL/2 takes minutes per picture on a CPU."

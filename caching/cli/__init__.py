@@ -9,21 +9,23 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from caching.cli import compare, convert, export, methods, run, trace
+from caching.cli import calibrate, compare, convert, export, learn, methods, run, study, trace
 from caching.cli.terminal import Terminal
 from caching.errors import CachebrushError
 
 __all__ = ["main"]
 
-COMMANDS = (run, compare, trace, convert, export, methods)
+COMMANDS = (run, compare, study, trace, calibrate, learn, convert, export, methods)
 BAD_INPUT = 2
 INTERRUPTED = 130
 
 EXAMPLES = """\
 first steps:
-  python -m caching methods                        what can be painted, imported and exported
-  python -m caching run --schedule fora:2          a picture with every other step reused
-  python -m caching compare --schedule fora:2      is it faster, and is it worse than fewer steps?
+  python -m caching methods                        what caches, with sources and controls
+  python -m caching run --method fora              a picture with every other step reused
+  python -m caching compare --method fora          is it faster, and is it worse than fewer steps?
+  python -m caching calibrate teacache             what a method finds out about the model ahead
+  python -m caching learn l2c                      train what a learned method needs
   python -m caching convert router.pt -o mine.json a schedule of another project
   python -m caching export mine.json diffusers     the same for diffusers
 

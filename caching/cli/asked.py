@@ -19,11 +19,17 @@ SHIPPED = "scenes-dit"
 def add_picture(parser: argparse.ArgumentParser) -> None:
     """The arguments that decide a picture apart from its schedule."""
     group = parser.add_argument_group("the picture")
+    group.add_argument("--label", default="0", help="class number or name (default: %(default)s)")
+    group.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
+    add_model(parser)
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """The model and how it runs, whatever it draws."""
+    group = parser.add_argument_group("the model and its run")
     group.add_argument(
         "--model", default=SHIPPED, help=f"{SHIPPED} (shipped), a diffusers folder or a hub id"
     )
-    group.add_argument("--label", default="0", help="class number or name (default: %(default)s)")
-    group.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
     group.add_argument(
         "--steps", type=int, help="sampling steps (default: the schedule's, else 20)"
     )
@@ -84,24 +90,24 @@ def options_of(given: Sequence[str], owner: type[Any]) -> dict[str, Any]:
                 f"option {item!r:.60} is not known for {owner.label}: expected "
                 f"{', '.join(f'{n}=…' for n in known) or 'none'}."
             )
-        found[name] = _value(text, known[name].default, item)
+        default = known[name].default
+        if not isinstance(default, bool | int | float | str):
+            raise RequestError(f"option {item!r:.60} cannot be set from a shell.")
+        try:
+            found[name] = value_of(text, default)
+        except ValueError as error:
+            kind = type(default).__name__
+            raise RequestError(f"option {item!r:.60}: expected a value of type {kind}.") from error
     return found
 
 
-def _value(text: str, default: Any, item: str) -> Any:
-    try:
-        if isinstance(default, bool):
-            return {"true": True, "false": False}[text.lower()]
-        if isinstance(default, int):
-            return int(text)
-        if isinstance(default, float):
-            return float(text)
-    except (ValueError, KeyError) as error:
-        kind = type(default).__name__
-        raise RequestError(f"option {item!r:.60}: expected a value of type {kind}.") from error
-    if not isinstance(default, str):
-        raise RequestError(f"option {item!r:.60} cannot be set from a shell.")
-    return text
+def value_of(text: str, default: bool | int | float | str) -> bool | int | float | str:
+    """A text as a value of the default's type; ValueError where it is none."""
+    if isinstance(default, bool):
+        if text.lower() not in ("true", "false"):
+            raise ValueError(f"{text!r:.40} is neither true nor false")
+        return text.lower() == "true"
+    return type(default)(text)
 
 
 def write(path: Path, content: str | bytes) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from caching.cli import asked as shared
 from caching.cli import plans
+from caching.cli.run import record_of, what
 from caching.cli.terminal import Terminal, plain, table
 from caching.errors import RequestError
 
@@ -20,9 +21,9 @@ NAME = "compare"
 HELP = "full against cached against fewer plain steps: time, PSNR, SSIM in one table"
 EXAMPLES = """\
 examples:
-  python -m caching compare --schedule fora:2
+  python -m caching compare --method fora
   python -m caching compare --schedule mine.json --seed 7 --repeats 5 -o out/mine
-  python -m caching compare --policy teacache --set threshold=0.15 --json
+  python -m caching compare --method teacache --set threshold=0.15 --json
 
 PSNR, SSIM and latent error are against the full run of the same seed: closeness to it, not beauty.
 The third row spends the cached run's work on fewer plain steps, the rival every schedule has to
@@ -46,26 +47,29 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
         raise RequestError(f"{asked.repeats} repeats were asked for, expected 0 to 1000.")
     model = shared.load(asked)
     picture = shared.picture_of(asked, model)
-    schedule, policy = plans.schedule_of(asked, model, picture, terminal)
+    chosen = plans.schedule_of(asked, model, terminal)
     found = None
     for item in iter_compare(
-        model, schedule, **picture, policy=policy, preview_every=0, repeats=asked.repeats
+        model,
+        chosen.schedule,
+        **picture,
+        policy=chosen.policy,
+        preview_every=0,
+        repeats=asked.repeats,
     ):
         if isinstance(item, Comparison):
             found = item
         else:
             terminal.progress(f"{item.which} run", item.done, item.total)
     assert found is not None
-    value = values_of(model, found)
+    value = values_of(model, found, chosen.recipe)
     if asked.out:
         _save(Path(asked.out), found, value)
     terminal.result(value, _words(value))
 
 
-def values_of(model: Model, found: Comparison) -> dict[str, Any]:
-    """A comparison as plain values, one object per run."""
-    from caching.cli.run import record_of
-
+def values_of(model: Model, found: Comparison, method: dict[str, Any] | None) -> dict[str, Any]:
+    """A comparison as plain values, one object per run; `method` as in `record_of`."""
     runs = {"full": found.full, "cached": found.cached, "fewer": found.fewer}
     fidelities = {"cached": found.cached_fidelity, "fewer": found.fewer_fidelity}
     rows = {}
@@ -84,7 +88,7 @@ def values_of(model: Model, found: Comparison) -> dict[str, Any]:
             "ssim": None if f is None else f.ssim,
             "latent_rel_l2": None if f is None else f.latent_rel_l2,
         }
-    record = record_of(model, found.cached)
+    record = record_of(model, found.cached, method)
     return {
         "request": record["request"],
         "schedule": record["schedule"],
@@ -121,7 +125,7 @@ def _words(value: dict[str, Any]) -> str:
         )
     lines = [
         f"{asked['class']}, seed {asked['seed']}, {asked['sampler']}, guidance "
-        f"{asked['cfg_scale']:g}" + (f", {asked['policy']}" if asked["policy"] else ""),
+        f"{asked['cfg_scale']:g}{what(asked)}",
         table(header, rows),
         f"Times: median of {value['repeats']} on {value['setting']}.",
     ]

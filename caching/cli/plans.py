@@ -1,121 +1,59 @@
-"""Schedules as a shell names them: a file of any known format, a preset, or a policy."""
+"""What is cached, as a shell names it: a method with its controls, or a file of any format."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caching.cli.asked import options_of
+from caching.cli.asked import options_of, value_of
 from caching.cli.terminal import Terminal
-from caching.dynamic import POLICIES
 from caching.errors import RequestError
 from caching.formats.importers import import_schedule
-from caching.policies import ends, every, full, smoothcache
-from caching.policies.taylorseer import taylorseer
+from caching.methods import METHODS, Method, method_of
+from caching.methods.base import controls, settings_of
+from caching.methods.listing import expected
 from caching.schedule import Schedule
 
 if TYPE_CHECKING:
-    from caching.dynamic import Policy
+    from caching.dynamic.base import Policy
+    from caching.methods.setting import ModelSetting
     from caching.models.model import Model
 
 STEPS = 20
-LOOKAHEAD = 3
 
 
 @dataclass(frozen=True)
-class Shape:
-    """The grid a preset fills."""
+class Chosen:
+    """What a command was asked to cache.
 
-    steps: int
-    blocks: int
-    branches: tuple[str, ...]
-    change: Callable[[], Any]  # (S, L, R, K) of a full run, made when it is asked for
+    Attributes:
+        schedule: the grid; all computed where a policy decides.
+        policy: decides while the run goes on, or None.
+        method: what made both, or None for a file.
+    """
 
+    schedule: Schedule
+    policy: Policy | None = None
+    method: Method | None = None
 
-@dataclass(frozen=True)
-class Preset:
-    """One way to fill the grid from numbers behind a colon."""
-
-    usage: str
-    help: str
-    least: int  # numbers it needs
-    make: Callable[..., Schedule]
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise RequestError(
-            f"{text!r:.40} was given in a preset, expected a whole number."
-        ) from error
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise RequestError(f"{text!r:.40} was given in a preset, expected a number.") from error
-
-
-def _smooth(shape: Shape, alpha: str) -> Schedule:
-    change = shape.change()
-    lookahead = min(LOOKAHEAD, change.shape[-1])
-    return smoothcache(change, _number(alpha), lookahead=lookahead, branches=shape.branches)
-
-
-PRESETS = {
-    "full": Preset(
-        "full",
-        "every cell computed",
-        0,
-        lambda g: full(g.steps, g.blocks, branches=g.branches),
-    ),
-    "fora": Preset(
-        "fora:N",
-        "FORA (arXiv 2407.01425): one step in N, counted from the last, as its code does",
-        1,
-        lambda g, n: every(g.steps, g.blocks, _whole(n), branches=g.branches),
-    ),
-    "every": Preset(
-        "every:N",
-        "one step in N counted from step 0, and the last one",
-        1,
-        lambda g, n: every(g.steps, g.blocks, _whole(n), align="start", branches=g.branches),
-    ),
-    "ends": Preset(
-        "ends:FIRST,LAST",
-        "the first and last steps computed, the middle reused",
-        2,
-        lambda g, a, b: ends(g.steps, g.blocks, _whole(a), _whole(b), branches=g.branches),
-    ),
-    "taylorseer": Preset(
-        "taylorseer:N",
-        "TaylorSeer (arXiv 2503.06923): one step in N, the others forecast",
-        1,
-        lambda g, n: taylorseer(g.steps, g.blocks, _whole(n), branches=g.branches),
-    ),
-    "smoothcache": Preset(
-        "smoothcache:ALPHA",
-        "SmoothCache (arXiv 2411.10510) on a full run of this picture: reuse while the change is "
-        "below ALPHA",
-        1,
-        _smooth,
-    ),
-}
+    @property
+    def recipe(self) -> dict[str, Any] | None:
+        """The method by name with its controls, for records."""
+        if self.method is None:
+            return None
+        return {"name": self.method.name, "controls": dict(settings_of(self.method))}
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what is cached")
-    usages = ", ".join(preset.usage for preset in PRESETS.values())
+    group = parser.add_argument_group("what is cached (default: nothing)")
     group.add_argument(
-        "--schedule",
-        default="full",
-        metavar="FILE|PRESET",
-        help=f"a file of any known format, or one of {usages} (default: full)",
+        "--method", metavar="NAME", help="fills the grid or decides on the way (see `methods`)"
+    )
+    group.add_argument(
+        "--schedule", metavar="FILE", help="a schedule of any known format, or a picture of ours"
     )
     group.add_argument(
         "--resample",
@@ -123,51 +61,80 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         help="carry a schedule of another step count over to --steps",
     )
     group.add_argument(
-        "--policy",
-        metavar="NAME",
-        help=f"decide while the run goes on instead: {', '.join(POLICIES) or 'none known'}",
-    )
-    group.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="an option of the policy or of the file's format; several times (see `methods`)",
+        help="a control of the method or an option of the file's format; several times",
     )
 
 
-def schedule_of(
-    asked: argparse.Namespace, model: Model, picture: dict[str, Any], terminal: Terminal
-) -> tuple[Schedule, Policy | None]:
-    """The schedule asked for, and the policy if there is one; the schedule is then full."""
-    if asked.policy is not None:
-        steps = asked.steps if asked.steps is not None else STEPS
-        return full(steps, model.blocks, branches=model.branches), _policy(
-            asked, model, picture, steps, terminal
-        )
-    name, _, numbers = asked.schedule.partition(":")
-    preset = PRESETS.get(name)
-    if preset is None or Path(asked.schedule).is_file():
-        return _from_file(asked, model, terminal), None
-    given = numbers.split(",") if numbers else []
-    if len(given) != preset.least:
-        raise RequestError(
-            f"preset {asked.schedule!r:.40} has {len(given)} numbers, expected {preset.usage}."
-        )
+def schedule_of(asked: argparse.Namespace, model: Model, terminal: Terminal) -> Chosen:
+    """What was asked for; calibrates where a method needs it."""
+    if asked.method is not None and asked.schedule is not None:
+        raise RequestError("--method and --schedule were both given, expected one of them.")
+    if asked.method is None and asked.resample and asked.schedule is None:
+        raise RequestError("--resample was given without a --schedule to carry over.")
+    if asked.method is not None:
+        if asked.resample:
+            raise RequestError("--resample is for --schedule; a method is made for any --steps.")
+        method = method_asked(asked.method, asked.set)
+        setting = setting_of(asked, model, terminal)
+        plan = method.plan(setting)
+        for note in plan.notes:
+            terminal.say(f"  {note}")
+        return Chosen(plan.schedule, plan.policy, method)
+    if asked.schedule is not None:
+        return Chosen(_from_file(asked, model, terminal))
+    if asked.set:
+        raise RequestError(f"--set {asked.set[0]:.60} was given without a --method or --schedule.")
     steps = asked.steps if asked.steps is not None else STEPS
+    return Chosen(Schedule.full(steps, model.blocks, branches=model.branches))
 
-    def change() -> Any:
-        return _change(model, picture, steps, terminal)
 
-    return preset.make(Shape(steps, model.blocks, model.branches, change), *given), None
+def setting_of(asked: argparse.Namespace, model: Model, terminal: Terminal) -> ModelSetting:
+    """The model with the run asked for; what calibrations do is told on the terminal."""
+    from caching.engine.request import prepare
+    from caching.methods.setting import ModelSetting
+
+    steps = asked.steps if asked.steps is not None else STEPS
+    # Refuses here what the engine would, before something is calibrated for it.
+    prepare(model, None, label=0, steps=steps, cfg_scale=asked.guidance, sampler=asked.sampler)
+    return ModelSetting(
+        model,
+        steps=steps,
+        cfg_scale=asked.guidance,
+        sampler=asked.sampler,
+        tell=terminal.progress,
+    )
+
+
+def method_asked(name: str, given: Sequence[str]) -> Method:
+    """A method by name with name=value texts as its controls."""
+    kind = type(method_of(name))
+    known = {c.name: c for c in controls(kind)}
+    values: dict[str, Any] = {}
+    for item in given:
+        key, equals, text = item.partition("=")
+        if not equals or key not in known:
+            raise RequestError(
+                f"control {item!r:.60} is not known for {kind.title}: expected "
+                f"{', '.join(f'{n}=…' for n in known) or 'none'}."
+            )
+        try:
+            values[key] = value_of(text, known[key].default)
+        except ValueError as error:
+            raise RequestError(
+                f"control {item!r:.60} cannot be read: expected {expected(known[key])}."
+            ) from error
+    return method_of(name, **values)
 
 
 def _from_file(asked: argparse.Namespace, model: Model, terminal: Terminal) -> Schedule:
     if not Path(asked.schedule).exists():
-        raise RequestError(
-            f"{asked.schedule!r:.80} is no file and no preset, expected a file or one of "
-            f"{', '.join(preset.usage for preset in PRESETS.values())}."
-        )
+        name = asked.schedule.partition(":")[0]
+        hint = f" A method is asked for as --method {name}." if name in METHODS else ""
+        raise RequestError(f"{asked.schedule!r:.80} is no file, expected a schedule.{hint}")
     options = file_options(asked.schedule, asked.set)
     found = import_schedule(asked.schedule, blocks=model.blocks, branches=model.branches, **options)
     for line in found.report.sentences:
@@ -187,35 +154,3 @@ def file_options(path: str, given: list[str], format: str | None = None) -> dict
 
     kind = IMPORTERS.get(format or "") or detect(read_source(path))
     return options_of(given, kind)
-
-
-def _policy(
-    asked: argparse.Namespace, model: Model, picture: dict[str, Any], steps: int, terminal: Terminal
-) -> Policy:
-    if asked.policy not in POLICIES:
-        raise RequestError(
-            f"policy {asked.policy!r:.40} is not known, expected one of: {', '.join(POLICIES)}."
-        )
-    kind: Any = POLICIES[asked.policy]
-    options = options_of(asked.set, kind)
-    made: Policy
-    if not hasattr(kind, "calibrated"):
-        made = kind(**options)
-        return made
-    terminal.say(f"calibrating {kind.label} on full runs of other pictures …")
-    rest = {name: picture[name] for name in ("cfg_scale", "sampler")}
-    made = kind.calibrated(model, steps=steps, **rest, **options)
-    return made
-
-
-def _change(model: Model, picture: dict[str, Any], steps: int, terminal: Terminal) -> Any:
-    """Relative L1 changes (S, L, R, K) of this picture's full run."""
-    from caching.engine.run import Run, iter_sample
-
-    lags = max(1, min(LOOKAHEAD, steps - 1))
-    for item in iter_sample(model, None, steps=steps, lags=lags, **picture):
-        if isinstance(item, Run):
-            assert item.trace is not None
-            return item.trace.rel_l1
-        terminal.progress("full run for the preset", item.step + 1, item.steps)
-    raise AssertionError("a run ends with a Run")

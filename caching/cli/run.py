@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 from caching.cli import asked as shared
 from caching.cli import plans
 from caching.cli.terminal import Terminal, plain
+from caching.methods import method_of
 
 if TYPE_CHECKING:
     from caching.engine.record import Run
     from caching.models.model import Model
 
 NAME = "run"
-HELP = "make one picture under a schedule, preset or policy"
+HELP = "make one picture under a method or a schedule"
 EXAMPLES = """\
 examples:
   python -m caching run
       the shipped model, all computed: cachebrush.png and cachebrush.json
-  python -m caching run --label 3 --seed 7 --schedule fora:2 -o out/fora
+  python -m caching run --label 3 --seed 7 --method fora --set interval=2 -o out/fora
   python -m caching run --schedule router.pt --set theta=0.5 --model facebook/DiT-XL-2-256
-  python -m caching run --policy fbcache --set threshold=0.1 --json
+  python -m caching run --method fbcache --set threshold=0.1 --json
 
 The PNG carries the schedule and the request: any command takes it back as --schedule.
 """
@@ -48,15 +49,15 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
 
     model = shared.load(asked)
     picture = shared.picture_of(asked, model)
-    schedule, policy = plans.schedule_of(asked, model, picture, terminal)
+    chosen = plans.schedule_of(asked, model, terminal)
     run = None
-    for item in iter_sample(model, schedule, policy=policy, **picture):
+    for item in iter_sample(model, chosen.schedule, policy=chosen.policy, **picture):
         if isinstance(item, Run):
             run = item
         else:
             terminal.progress("step", item.step + 1, item.steps)
     assert run is not None
-    record = record_of(model, run)
+    record = record_of(model, run, chosen.recipe)
     target = Path(asked.out)
     png = target.with_name(target.name + ".png")
     shared.write(png, png_of(run.image, run.baked, record["request"]))
@@ -66,8 +67,13 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
     terminal.result(record, _words(record))
 
 
-def record_of(model: Model, run: Run) -> dict[str, Any]:
-    """A run as plain values: what was asked, what ran, what it cost and took."""
+def record_of(model: Model, run: Run, method: dict[str, Any] | None) -> dict[str, Any]:
+    """A run as plain values: what was asked, what ran, what it cost and took.
+
+    Args:
+        model, run: what ran.
+        method: by name with its controls, None where a file was given.
+    """
     from caching.formats.native import to_json
     from caching.measure.timing import setting_of
 
@@ -80,6 +86,7 @@ def record_of(model: Model, run: Run) -> dict[str, Any]:
         "steps": run.request.steps,
         "cfg_scale": run.request.cfg_scale,
         "sampler": run.request.sampler,
+        "method": method,
         "policy": None if run.policy is None else run.policy.title,
     }
     choices = run.choices or (None,) * run.request.steps
@@ -109,10 +116,16 @@ def _words(record: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{asked['class']}, seed {asked['seed']}, {asked['steps']} steps, {asked['sampler']}, "
-            f"guidance {asked['cfg_scale']:g}"
-            + (f", {asked['policy']}" if asked["policy"] else ""),
+            f"guidance {asked['cfg_scale']:g}" + what(asked),
             f"{cost['work']:.1%} of the full run's work, {record['total_ms']:.0f} ms "
             f"({record['setting']}), {cost['cache_mib']:.1f} MiB of cache",
             f"wrote {' and '.join(record['files'])}",
         ]
     )
+
+
+def what(asked: dict[str, Any]) -> str:
+    """The method or policy of a request, in words behind others."""
+    if asked["method"]:
+        return f", {method_of(asked['method']['name'], **asked['method']['controls']).words}"
+    return f", {asked['policy']}" if asked["policy"] else ""

@@ -52,6 +52,7 @@ def full_steps(
     cfg_scale: float = 4.0,
     sampler: str = "ddim",
     pictures: int = 4,
+    tell: Callable[[str, int, int], None] | None = None,
     stopped: Callable[[], bool] | None = None,
 ) -> Iterator[FullStep]:
     """Full runs of one picture each, of labels and noise of their own.
@@ -106,6 +107,8 @@ def full_steps(
                 predict=partial(predict, alone),
             )
             x, _ = solver.step(guided(output.float(), request, channels), x, s)
+            if tell is not None:
+                tell("full runs", picture * steps + s + 1, pictures * steps)
 
 
 def _pairs(model: Model, **asked: Any) -> Iterator[tuple[FullStep, FullStep]]:

@@ -29,11 +29,13 @@ class LazyDiT(Policy):
 
     `weights` (S, L, R, D), in the order of execution, step 0 the noisiest; checkpoints of the
     reference count the other way. None are published: they are trained for a model and a number of
-    steps.
+    steps. Training leaves every second step's at zero, which above a threshold of 0.5 would all be
+    reused: `gated` names the steps that are asked, None for all behind step 0.
     """
 
     weights: Any = None
     threshold: float = 0.5
+    gated: tuple[int, ...] | None = None
 
     name: ClassVar[str] = "lazydit"
     label: ClassVar[str] = "LazyDiT"
@@ -92,7 +94,9 @@ class _Decider(Decider):
 
     def decide(self, view: View) -> Choice:
         self.scores = []
-        return Choice(cells=Reuse()) if view.s else Choice()
+        gated = self.policy.gated
+        asked = view.s > 0 and (gated is None or view.s in gated)
+        return Choice(cells=Reuse()) if asked else Choice()
 
     def keep(self, z: Tensor, s: int, block: int, r: int) -> Tensor:
         import torch

@@ -18,6 +18,7 @@ from caching.errors import CachebrushError
 from caching.marks import COVERED, LOWERED
 from caching.models.family import Conditioning, Family
 from caching.predictors.base import Cell, Entry, Predictor
+from caching.predictors.reuse import Reuse
 from caching.schedule import Schedule
 
 Gate = Callable[[Tensor, int, int, int], Tensor]
@@ -82,6 +83,9 @@ class Executor:
         self.key_depth = max([1, *(a.depth for a in schedule.step_legend)])
         # Only some predictors look at estimates; without them none needs storing.
         self.stores_estimates = any(p.looks_at != "computed" for p in schedule.legend)
+        plain = not (keep_all or self.stores_estimates)
+        # By action number: whether the newest output just takes the branch's place.
+        self.reuses = [False, *(plain and type(p) is Reuse for p in schedule.legend)]
 
     def cache_bytes(self, *others: Any) -> int:
         """Bytes held for later steps right now, with those of tensors anywhere in `others`."""
@@ -226,9 +230,16 @@ class Executor:
         if p.refreshes and not run.is_half:
             anew = Entry(past[0].step, out, True)
             entries = tuple(anew if e.step == anew.step else e for e in entries)
-        stored = self.stores_estimates and not run.is_half
-        self.store(at, Entry(s, out, False) if stored else None, entries, s)
+        stored = (self.stores_estimates or p.renews) and not run.is_half
+        self.store(at, Entry(s, out, p.renews) if stored else None, entries, s)
         return out, held < p.needs
+
+    def reused(self, at: tuple[int, int], entry: Entry, s: int) -> Tensor:
+        """As `estimate` and `store` for plain reuse of a cell that holds nothing but `entry`."""
+        if self.last_use[entry.step][at[0]][at[1]] <= s:
+            del self.state.cache[at]
+        out: Tensor = entry.output
+        return out
 
     def store(
         self, at: tuple[int, int], new: Entry | None, entries: tuple[Entry, ...], s: int
@@ -350,6 +361,9 @@ class RunningStep:
                     if self.watch is not None:
                         self.watch(s, block, r, x, out)
                     self.done[block, r] = 0
+                elif executor.reuses[action] and len(entries) == 1 and not self.is_half:
+                    out = executor.reused((block, r), entries[0], s)
+                    self.done[block, r] = action
                 else:
                     out, low = executor.estimate(self, x, block, r, action, entries)
                     self.done[block, r] = action | LOWERED if low else action

@@ -60,6 +60,13 @@ def ran_cells(schedule: Schedule) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]
     return ran, whole
 
 
+def renewed(schedule: Schedule) -> NDArray[np.bool_]:
+    """Bool (S, L, R): cells whose predictor `renews` them, on the whole batch."""
+    numbers = [n for n, p in enumerate(schedule.legend, 1) if p.renews]
+    found: NDArray[np.bool_] = np.isin(schedule.actions, numbers) & ran_cells(schedule)[1]
+    return found
+
+
 def make_plan(schedule: Schedule, *, decided: bool = False) -> Plan:
     """The plan of a schedule; array work over cells, a Python loop over steps only.
 
@@ -71,12 +78,13 @@ def make_plan(schedule: Schedule, *, decided: bool = False) -> Plan:
     ran, whole = (a.reshape(steps, -1) for a in ran_cells(schedule))
     cells = flat.shape[1]
     depth = max((p.keeps for p in legend), default=1) or 1
-    computed, stored = _Ring(depth, cells), _Ring(depth, cells)
+    computed, stored, noted = _Ring(depth, cells), _Ring(depth, cells), _Ring(1, cells)
     last_use = np.full((steps, cells), NEVER, np.int32)
     memo_use = {
         n: np.full((steps, cells), NEVER, np.int32) for n, p in enumerate(legend, 1) if p.computes
     }
     fresh = (flat == 0) & whole
+    anew = fresh | renewed(schedule).reshape(steps, -1)
     used = [n for n in range(1, len(legend) + 1) if (flat[ran] == n).any()]
     for s in range(steps):
         for n in used:
@@ -90,8 +98,9 @@ def make_plan(schedule: Schedule, *, decided: bool = False) -> Plan:
                 if p.looks_at != "computed":
                     stored.mark(last_use, where, p.keeps, s)
             if n in memo_use:
-                computed.mark(memo_use[n], where, 1, s)
-        computed.push(s, fresh[s])
+                noted.mark(memo_use[n], where, 1, s)
+        computed.push(s, anew[s])
+        noted.push(s, fresh[s])
         stored.push(s, whole[s])
     shape = schedule.actions.shape
     uses = {n: ((flat == n) & ran).reshape(shape) | decided for n in range(1, len(legend) + 1)}
@@ -192,14 +201,14 @@ def _until(schedule: Schedule, plan: Plan) -> NDArray[np.int32]:
     steps, legend = schedule.steps, schedule.legend
     flat, last_use = schedule.actions.reshape(steps, -1), plan.last_use.reshape(steps, -1)
     whole = ran_cells(schedule)[1].reshape(steps, -1)
-    fresh, cells = (flat == 0) & whole, flat.shape[1]
+    fresh, cells = (flat == 0) & whole | renewed(schedule).reshape(steps, -1), flat.shape[1]
     columns = np.arange(cells)
     refreshing = [n for n, p in enumerate(legend, 1) if p.refreshes]
-    renewed = whole & np.isin(flat, refreshing)
+    refreshed = whole & np.isin(flat, refreshing)
     # The next step that refreshes what is newest now, or the end of time.
     renewal = np.full((steps, cells), steps, np.int32)
     for s in reversed(range(steps - 1)):
-        later = np.where(renewed[s + 1], s + 1, renewal[s + 1])
+        later = np.where(refreshed[s + 1], s + 1, renewal[s + 1])
         renewal[s] = np.where(fresh[s + 1], steps, later)
     until = np.full((steps, cells), NEVER, np.int32)
     maker = np.zeros((steps, cells), np.int64)  # the step that made what entry e holds now
@@ -215,6 +224,8 @@ def _until(schedule: Schedule, plan: Plan) -> NDArray[np.int32]:
         hold(s, fresh[s], np.minimum(last_use[s], renewal[s]))
         for n in np.unique(flat[s][whole[s] & (flat[s] > 0)]).tolist():
             p, where = legend[n - 1], whole[s] & (flat[s] == n)
+            if p.renews:
+                continue
             if p.refreshes:
                 entry = last_use[anchor, columns]
                 maker[anchor[where], columns[where]] = s

@@ -4,9 +4,11 @@ A sampler is made fresh for every run, so nothing of one run can reach the next.
 """
 
 import copy
+import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -50,9 +52,19 @@ class Sampler(Protocol):
 
 
 def _alphas(noise: Mapping[str, Any]) -> np.ndarray:
-    """Cumulative alphas (1000,) float64 of a scheduler config."""
-    scheduler = DDIMScheduler.from_config(dict(noise))
+    """Cumulative alphas (1000,) float64 of a scheduler config; read-only."""
+    return _alphas_of(json.dumps(dict(noise), sort_keys=True, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+@lru_cache(maxsize=16)
+def _alphas_of(text: str) -> np.ndarray:
+    scheduler = DDIMScheduler.from_config(json.loads(text))
     alphas: np.ndarray = scheduler.alphas_cumprod.double().numpy()
+    alphas.flags.writeable = False
     return alphas
 
 

@@ -1,12 +1,16 @@
 """What a schedule costs: exact multiply-accumulates, cache memory, network evaluations."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
 from caching.actions.base import Key, Pair, Probed
-from caching.engine.plan import make_plan, peak_bytes, ran_cells
+from caching.engine.plan import make_plan, peak_bytes, ran_cells, renewed
 from caching.models.model import Model
 from caching.schedule import Schedule
 
@@ -124,7 +128,8 @@ def cache_bytes(model: Model, schedule: Schedule, rows: int) -> int:
     nothing = np.zeros_like(whole)
     notes = {}
     for n in plan.ends:
-        cells, computed = whole & (schedule.actions == n), whole & (schedule.actions == 0)
+        cells = whole & (schedule.actions == n)
+        computed = whole & (schedule.actions == 0) | renewed(schedule)
         watched = plan.watched.get(n, nothing)
         held = schedule.legend[n - 1].note_bytes(family, cells, computed, watched)
         if held is not None:
@@ -144,8 +149,29 @@ def _key_bytes(model: Model, key: Key, rows: int, number_bytes: int) -> int:
     return rows * (channels + outputs) * height * width * number_bytes
 
 
+# The last costs of every transformer: a production loop runs one schedule over and over.
+_KNOWN: WeakKeyDictionary[Any, OrderedDict[Any, Cost]] = WeakKeyDictionary()
+_LOCK = Lock()
+MAX_KNOWN = 64
+
+
 def cost_of(model: Model, schedule: Schedule, *, images: int = 1, passes: int = 2) -> Cost:
     """Cost of running `schedule` for `images` pictures with `passes` guidance passes."""
+    key = (schedule, images, passes)
+    with _LOCK:
+        known = _KNOWN.setdefault(model.family, OrderedDict())
+        if key in known:
+            known.move_to_end(key)
+            return known[key]
+    cost = _cost_of(model, schedule, images, passes)
+    with _LOCK:
+        known[key] = cost
+        while len(known) > MAX_KNOWN:
+            known.popitem(last=False)
+    return cost
+
+
+def _cost_of(model: Model, schedule: Schedule, images: int, passes: int) -> Cost:
     family, steps, rows = model.family, schedule.steps, images * passes
     full = steps * (family.fixed_macs() + int(branch_macs(model).sum()))
     actions = list(enumerate(schedule.step_legend, 1))

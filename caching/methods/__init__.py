@@ -6,6 +6,7 @@ To add one, add one module that defines a subclass of `Method`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from caching import registry
@@ -29,7 +30,7 @@ def method_of(name: Any, **values: Any) -> Method:
             f"method {name!r:.40} is not known, expected one of: {', '.join(METHODS)}."
         )
     kind: Any = METHODS[name]
-    known = [field for field in kind.__dataclass_fields__]
+    known = [field.name for field in fields(kind)]
     for given in values:
         if given not in known:
             raise RequestError(

@@ -94,13 +94,16 @@ class ModelSetting(Setting):
 
     def table(self, kind: str, make: Callable[[Model, Tell, Callable[[], bool] | None], T]) -> T:
         key = (kind, self.model.weights_hash, self.steps, self.cfg_scale, self.sampler)
+        # Without the lock, which whoever calibrates holds for as long as that takes.
+        if not self.may_run and key not in self.shelf.tables:
+            raise Unready(
+                f"this needs a calibration ({kind}) on full runs of {self.model.name}: "
+                "press Calibrate."
+            )
+        if key in self.shelf.tables:
+            return cast(T, self.shelf.tables[key])
         with self.shelf.lock:
             if key not in self.shelf.tables:
-                if not self.may_run:
-                    raise Unready(
-                        f"this needs a calibration ({kind}) on full runs of {self.model.name}: "
-                        "press Calibrate."
-                    )
                 self.shelf.tables[key] = make(self.model, self.tell, self.stopped)
             return cast(T, self.shelf.tables[key])
 

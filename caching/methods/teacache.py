@@ -37,6 +37,7 @@ class TeaCacheMethod(Method):
                 steps=setting.steps,
                 cfg_scale=setting.cfg_scale,
                 sampler=setting.sampler,
+                tell=tell,
                 stopped=stopped,
             ),
         )

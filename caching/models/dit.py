@@ -16,6 +16,7 @@ from torch import Tensor
 
 from caching.errors import ModelError
 from caching.models.dit_parts import Part, activated, dense, dense_up, fuses, part_of, picked
+from caching.models.dit_time import TimeEmbedding
 from caching.models.family import Linear
 
 SHIFT_ATTN, SCALE_ATTN, GATE_ATTN, SHIFT_MLP, SCALE_MLP, GATE_MLP = range(6)
@@ -48,12 +49,11 @@ class _Given:
         self.stop = min(len(self.timesteps), self.start + window)
         times = self.timesteps[self.start : self.stop]
         n, u, d = len(times), len(self.labels), f.width
-        sines = f.parts[0].embedder.time_proj(times).to(f.dtype)  # alike in every block
-        sines, y = sines.repeat_interleave(u, 0), self.labels.repeat(n)  # (S U, 256), (S U,)
-        made = sines.new_empty(n, 6 * f.blocks + 2, u, 1, d)
+        clock = f.clock(times)  # (L, S, D)
+        made = clock.new_empty(n, 6 * f.blocks + 2, u, 1, d)
         for i, b in enumerate(f.parts):
-            e = b.embedder
-            c = F.silu(e.timestep_embedder(sines) + e.class_embedder(y))  # (S U, D)
+            y = b.embedder.class_embedder(self.labels)  # (U, D)
+            c = F.silu(clock[i, :, None] + y).view(-1, d)  # (S U, D)
             if not i:
                 final = f.linear(c, f.module.proj_out_1.weight, f.module.proj_out_1.bias)
                 made[:, -2:] = final.view(n, u, 2, 1, d).transpose(1, 2)
@@ -131,6 +131,7 @@ class DiT:
         self.classes = int(c.num_embeds_ada_norm)
         self.eps_out = module.norm_out.eps
         self.parts = [part_of(i, b) for i, b in enumerate(module.transformer_blocks)]
+        self.clock = TimeEmbedding([part.embedder for part in self.parts])
         # One gather each, where views and a permuted copy take several times as long.
         p, n = self.patch, side // self.patch
         cells = torch.arange(math.prod(self.latent_shape)).view(-1, n, p, n, p)
@@ -233,9 +234,11 @@ class DiT:
         if r == MLP:
             h = linear("up", h, *w["up"])
             return linear("down", activated(self.parts[block].activation, h), *w["down"])
-        q, k, v = (self._heads(linear(name, h, *w[name]))[0] for name in "qkv")
+        size = (-1, self.width // self.heads)
+        # As many heads as the linears give.
+        q, k, v = (linear(i, h, *w[i]).unflatten(-1, size).transpose(1, 2) for i in "qkv")
         a = F.scaled_dot_product_attention(q, k, v)
-        return linear("out", a.transpose(1, 2).reshape(h.shape), *w["out"])
+        return linear("out", a.transpose(1, 2).flatten(2), *w["out"])
 
     def add(self, x: Tensor, out: Tensor, given: _Rows, s: int, block: int, r: int) -> Tensor:
         return torch.addcmul(x, given.get(s, block, GATE_ATTN if r == ATTN else GATE_MLP), out)
@@ -264,7 +267,8 @@ class DiT:
         """Patch embedding, time embedding and modulation of every block, final layer.
 
         Once per block, as published: diffusers' forward makes the first block's time embedding a
-        second time for the final layer, `256 D + D D` more, which the loop here does not.
+        second time for the final layer, `256 D + D D` more, and the time embedding is counted for
+        every row of a batch; the loop here does neither, so it computes a little less than this.
         """
         d = self.width
         modulation = self.blocks * (256 * d + d * d + 6 * d * d) + 2 * d * d

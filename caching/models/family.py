@@ -34,6 +34,11 @@ class Family(Protocol):
     def width(self) -> int: ...
 
     @property
+    def heads(self) -> int:
+        """Attention heads of every block; each owns as many rows of q, k and v, in order."""
+        ...
+
+    @property
     def latent_shape(self) -> tuple[int, int, int]:
         """(channels, height, width) of one latent."""
         ...
@@ -118,7 +123,11 @@ class Family(Protocol):
     def branch_with(
         self, x: Tensor, given: Conditioning, s: int, block: int, r: int, linear: Linear
     ) -> Tensor:
-        """`branch` with every one of its `linears` applied by `linear`."""
+        """`branch` with every one of its `linears` applied by `linear`.
+
+        It may leave out whole heads, alike of q, k and v, or hidden channels of "up" (with a gated
+        activation: values and their gates); the last linear is then given what is left.
+        """
         ...
 
     def head(self, x: Tensor, given: Conditioning, s: int) -> Tensor:

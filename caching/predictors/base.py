@@ -96,6 +96,8 @@ class Predictor(ABC):
         computes: whether it overrides `compute`; its memo is then kept besides the output.
         refreshes: whether what it makes takes the place of the newest computed output, at that
             one's step, for whatever stands in later.
+        renews: whether what it makes counts as a computed output of its own step, for whatever
+            stands in later.
     """
 
     name: ClassVar[str]
@@ -105,6 +107,7 @@ class Predictor(ABC):
     looks_at: ClassVar[Literal["computed", "stored", "both"]] = "computed"
     computes: ClassVar[bool] = False
     refreshes: ClassVar[bool] = False
+    renews: ClassVar[bool] = False
 
     @property
     def keeps(self) -> int:
@@ -223,8 +226,9 @@ class Predictor(ABC):
 
         Args:
             cells: uint8 (S, L, R), `number` where this predictor stands in, 0 where the cell is
-                computed on the whole batch, and something else everywhere else. Under a policy,
-                which chooses the cells while the run goes on, `number` everywhere.
+                computed on the whole batch or another predictor `renews` it, and something else
+                everywhere else. Under a policy, which chooses the cells while the run goes on,
+                `number` everywhere.
             number: of this predictor.
         """
         return ()

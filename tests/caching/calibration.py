@@ -11,8 +11,11 @@ from caching.engine.fits import Fits
 from caching.engine.request import prepare
 from caching.predictors.affine import Affine
 from caching.predictors.base import Fitter
+from caching.predictors.donor import Donor
 from caching.predictors.linear import Linear
 from caching.predictors.lowrank import LowRank
+from caching.predictors.quantised import Quantised
+from caching.predictors.scored import Scored
 
 STEPS = 6
 FITTED = {
@@ -21,6 +24,9 @@ FITTED = {
     "linear": Linear(),
     "svd": LowRank(4),
     "ca-svd": LowRank(4, "ca-svd"),
+    "scored": Scored(0.3),
+    "donor": Donor(),
+    "quantised": Quantised(),
 }
 
 

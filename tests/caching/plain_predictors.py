@@ -101,6 +101,25 @@ def one_of_each(labels, draws, k):
     return (first + others)[:k]
 
 
+def pairs(p, k, draws):
+    """WTA-CRS for one row: [(column, how often it counts)] of k, from probabilities (in,)."""
+    order = sorted(range(len(p)), key=lambda i: (-p[i], i))
+    left = [1 - sum(p[i] for i in order[:c]) for c in range(k)]
+    c = min(range(k), key=lambda c: left[c] / (k - c))
+    found = [(i, 1.0) for i in order[:c]]
+    for draw in draws[c:]:
+        at = np.searchsorted(np.cumsum([p[i] for i in order[c:]]), draw * left[c], side="right")
+        i = order[c:][min(at, len(order) - c - 1)]
+        found.append((i, left[c] / ((k - c) * p[i])))
+    return found
+
+
+def integers(x, bits):
+    """x (rows, D) as whole numbers, and a scale for each row."""
+    scale = np.abs(x).max(1, keepdims=True) / (2 ** (bits - 1) - 1)
+    return np.rint(x / scale), scale
+
+
 class Plain:
     """Runs a DiTTransformer2DModel step by step on inputs that are given.
 
@@ -116,7 +135,7 @@ class Plain:
         self.half, self.lowered = set(half), set()
         self.seen = {}  # (step, block, branch) -> the output that was used
         self.history = {}
-        self.hidden, self.received = {}, {}
+        self.hidden, self.read, self.received = {}, {}, {}
         self.centroids, self.labels = {}, {}
         self.s = 0
 
@@ -170,6 +189,7 @@ class Plain:
             s, half = self.s, self.s in self.half
             history = self.history.setdefault((block, r), History())
             number = self.cells[s, block, r]
+            self.read[block, r] = args[0]
             if not number:
                 out = fresh
                 if not half:
@@ -182,6 +202,8 @@ class Plain:
                 out = getattr(self, "_" + name)(p, history, fresh, (block, r), number)
                 if not half:
                     history.stored.append([s, out])
+                    if name == "quantised":
+                        history.computed.append([s, out])
             self.seen[s, block, r] = out
             return out
 
@@ -258,6 +280,47 @@ class Plain:
                 if entry[0] == step:
                     entry[1] = out
         return out
+
+    def _branch(self, at, linear):
+        """The branch with `linear(i, layer, x)` of one row for each of its linears in turn."""
+        block, r = at
+        part, rows = self.module.transformer_blocks[block], []
+        for row, x in enumerate(self.read[at].numpy()):
+
+            def by(i, layer, x, row=row):
+                y = linear(row, i, layer.weight.detach().numpy(), x)
+                return y if layer.bias is None else y + layer.bias.detach().numpy()
+
+            if r:
+                up, down = part.ff.net[0].proj, part.ff.net[2]
+                h = torch.nn.functional.gelu(torch.from_numpy(by(0, up, x)), approximate="tanh")
+                rows.append(by(1, down, h.numpy()))
+                continue
+            a = part.attn1
+            q, k, v = (by(i, m, x) for i, m in enumerate((a.to_q, a.to_k, a.to_v)))
+            mixed = []
+            for head in np.split(np.arange(len(q[0])), a.heads):
+                scores = np.exp(q[:, head] @ k[:, head].T / len(head) ** 0.5)
+                mixed.append(scores / scores.sum(1, keepdims=True) @ v[:, head])
+            rows.append(by(3, a.to_out[0], np.concatenate(mixed, 1)))
+        return torch.from_numpy(np.stack(rows))
+
+    def _sampled(self, p, history, fresh, at, number):
+        def linear(row, i, weight, x):
+            k = max(1, round(p["fraction"] * len(x[0])))
+            share = np.linalg.norm(x, axis=0) * np.linalg.norm(weight, axis=0)
+            draws = draw((4, self.s, *at, i), self.seeds[row], k).astype(float)
+            found = pairs(share / share.sum(), k, draws)
+            return sum(n * np.outer(x[:, c], weight[:, c]) for c, n in found)
+
+        return self._branch(at, linear)
+
+    def _quantised(self, p, history, fresh, at, number):
+        def linear(row, i, weight, x):
+            (w, w_scale), (x, x_scale) = integers(weight, p["bits"]), integers(x, p["bits"])
+            return (x @ w.T) * x_scale * w_scale.T
+
+        return self._branch(at, linear)
 
     def _clusters(self, p, history, fresh, at, number):
         if at[1] == 0:

@@ -14,6 +14,7 @@ from caching.predictors.extrapolate import Extrapolate
 from caching.predictors.foca import FoCa
 from caching.predictors.hermite import Hermite
 from caching.predictors.reuse import Reuse
+from caching.predictors.sampled import Sampled
 from caching.predictors.skip import Skip
 from caching.predictors.taylor import Taylor
 from caching.predictors.tokens import Tokens
@@ -39,6 +40,8 @@ EVERY = (
     Tokens(0.4, "age", 3),
     Clusters(4, 0.1, 2),
     Clusters(3, 0.0, 0),
+    Sampled(0.3),
+    Sampled(0.02),
 )
 
 

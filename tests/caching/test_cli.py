@@ -13,35 +13,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from caching.actions import ACTIONS
 from caching.cli import COMMANDS, main
-from caching.cli.plans import PRESETS
 from caching.cli.terminal import Terminal, table
-from caching.dynamic import POLICIES
 from caching.engine.run import sample
 from caching.formats.exporters import EXPORTERS
 from caching.formats.importers import IMPORTERS, import_schedule
+from caching.measure.changes import mean_change
 from caching.measure.fidelity import picture_fidelity
 from caching.models.loading import load_model
-from caching.predictors import PREDICTORS
+from caching.policies.threshold import smoothcache
 from caching.schedule import Schedule
 from tests.caching import foreign, tiny
+from tests.caching.shell import cli, done
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def cli(*argv):
-    """Exit code, output and errors of one command."""
-    out, err = io.StringIO(), io.StringIO()
-    code = main([str(a) for a in argv], out=out, err=err)
-    return code, out.getvalue(), err.getvalue()
-
-
-def done(*argv):
-    """The output of a command that must succeed."""
-    code, out, err = cli(*argv)
-    assert code == 0, err
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +50,7 @@ def sample_file(tmp_path):
 def test_run_writes_the_engines_picture_with_its_recipe(folder, tmp_path):
     target = tmp_path / "out" / "one"
     code, out, err = cli("run", "--model", folder, "--label", 7, "--seed", 3, "--steps", 6,
-                         "--schedule", "fora:2", "--sampler", "euler", "-o", target)  # fmt: skip
+                         "--method", "fora", "--sampler", "euler", "-o", target)  # fmt: skip
     assert code == 0, err
     assert err == "step: 6\n"
     png, record = target.with_name("one.png"), json.loads(target.with_name("one.json").read_text())
@@ -78,36 +63,48 @@ def test_run_writes_the_engines_picture_with_its_recipe(folder, tmp_path):
     assert found.schedule.context.sampler == "euler"
     assert found.request == record["request"]
     assert found.request | {"label": 7, "class": "thing 7", "seed": 3, "steps": 6} == found.request
+    assert record["request"]["method"] == {
+        "name": "fora",
+        "controls": {"interval": 2, "align": "end"},
+    }
+    assert "guidance 4, FORA, N 2, counted from end" in out
     assert record["cost"]["macs"] == run.cost.macs and len(record["steps"]) == 6
     assert [s["computed"] for s in record["steps"]] == [4, 4, 0, 4, 0, 4]
 
 
 def test_a_picture_is_a_schedule_for_the_next_run(folder, tmp_path):
-    done("run", "--model", folder, "--steps", 5, "--schedule", "ends:2,1", "-o", tmp_path / "a")
+    done("run", "--model", folder, "--steps", 5, "--method", "fora", "--set", "interval=3",
+         "--set", "align=start", "-o", tmp_path / "a")  # fmt: skip
     out = json.loads(
         done("run", "--model", folder, "--schedule", tmp_path / "a.png", "-o", tmp_path / "b",
              "--json", "--quiet")
     )  # fmt: skip
     assert out["request"]["steps"] == 5
-    assert out["schedule"]["rows"]["block 1 mlp"] == "CCRRC"
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert out["schedule"]["rows"]["block 1 mlp"] == "CRRCC"
+    pictures = [np.asarray(Image.open(tmp_path / f"{name}.png")) for name in "ab"]
+    assert np.array_equal(*pictures)
+    assert out["request"]["method"] is None
 
 
 def test_run_of_a_policy_records_scores_and_bakes_the_schedule(folder, tmp_path):
     value = json.loads(
-        done("run", "--model", folder, "--steps", 6, "--policy", "fbcache", "--set",
-             "threshold=1000", "-o", tmp_path / "p", "--json")
+        done("run", "--model", folder, "--steps", 6, "--method", "fbcache", "--set",
+             "threshold=3", "-o", tmp_path / "p", "--json")
     )  # fmt: skip
-    assert value["request"]["policy"] == "FBCache (1000)"
+    assert value["request"]["policy"] == "FBCache (3)"
+    assert value["request"]["method"] == {"name": "fbcache", "controls": {"threshold": 3.0}}
     assert value["schedule"]["step_row"] == "CSSSSS"
-    assert value["steps"][0]["score"] is None and value["steps"][1]["limit"] == 1000
+    assert value["steps"][0]["score"] is None and value["steps"][1]["limit"] == 3
     assert value["cost"]["work"] < 1
 
 
-def test_a_policy_that_has_to_be_calibrated_is(folder, tmp_path):
-    code, _, err = cli("run", "--model", folder, "--steps", 4, "--policy", "teacache",
+def test_a_method_that_has_to_be_calibrated_is_and_says_so(folder, tmp_path):
+    code, _, err = cli("run", "--model", folder, "--steps", 4, "--method", "magcache",
                        "-o", tmp_path / "p")  # fmt: skip
-    assert code == 0 and err.startswith("calibrating TeaCache on full runs of other pictures")
+    # Four pictures of four steps, then what was found, then the run itself.
+    bar, note, last = err.splitlines()
+    assert code == 0 and bar == "full runs: 16" and last == "step: 4"
+    assert note.startswith("  The ratios of successive residuals are ")
 
 
 def test_a_schedule_of_another_step_count_needs_resample(folder, sample_file, tmp_path):
@@ -124,6 +121,7 @@ def test_a_schedule_of_another_step_count_needs_resample(folder, sample_file, tm
     )
     code, out, err = cli(*asked)
     assert (code, out) == (2, "") and "has 4 steps and the run 8" in err
+    assert cli("run", "--model", folder, "--method", "fora", "--resample")[0] == 2
     value = json.loads(done(*asked, "--resample", "--json"))
     assert value["request"]["steps"] == 8
     assert value["schedule"]["rows"]["block 0 attn"] == "CCRRRRCC"
@@ -133,7 +131,8 @@ def test_a_schedule_of_another_step_count_needs_resample(folder, sample_file, tm
 
 
 def test_compare_is_one_table_and_the_numbers_are_the_engines(folder, tmp_path):
-    asked = ("compare", "--model", folder, "--steps", 6, "--schedule", "every:3", "--repeats", 2)
+    asked = ("compare", "--model", folder, "--steps", 6, "--method", "fora", "--set",
+             "interval=3", "--repeats", 2)  # fmt: skip
     value = json.loads(done(*asked, "--json", "-o", tmp_path / "c"))
     runs = value["runs"]
     assert list(runs) == ["full", "cached", "fewer"] and value["repeats"] == 2
@@ -159,10 +158,15 @@ def test_compare_of_the_full_schedule_is_equal(folder):
     assert "equal  1.0000        0.0000" in out
 
 
-def test_smoothcache_preset_reads_this_pictures_own_trace(folder):
-    out = done("compare", "--model", folder, "--steps", 5, "--schedule", "smoothcache:99",
-               "--repeats", 0, "--json", "-q")  # fmt: skip
-    assert json.loads(out)["schedule"]["rows"]["block 0 attn"] == "CRRRC"
+def test_smoothcache_reads_full_runs_of_other_pictures(folder):
+    value = json.loads(
+        done("compare", "--model", folder, "--steps", 5, "--method", "smoothcache", "--set",
+             "alpha=0.6", "--repeats", 0, "--json", "-q")
+    )  # fmt: skip
+    change = mean_change(load_model(folder), steps=5, cfg_scale=4.0, sampler="ddim", lags=4)
+    expected = smoothcache(change, 0.6, lookahead=3)
+    assert 0 < expected.actions.sum() < 12  # neither nothing nor all of the three steps between
+    assert list(value["schedule"]["rows"].values()) == list(expected.rows().values())
 
 
 def test_trace_csv_holds_the_recorded_changes(folder, tmp_path):
@@ -229,30 +233,6 @@ def test_export_takes_foreign_files_and_options(tmp_path):
     assert json.loads(out) == {"attn": [1, 0, 0, 1], "mlp": [1, 1, 0, 1]}
 
 
-# -- methods -------------------------------------------------------------------------------
-
-
-def test_methods_lists_every_registry_with_a_sentence_each():
-    value = json.loads(done("methods", "--json"))
-    assert set(value) == {"brushes", "actions", "policies", "imports", "exports", "presets"}
-    registries = {
-        "brushes": PREDICTORS,
-        "actions": ACTIONS,
-        "policies": POLICIES,
-        "imports": IMPORTERS,
-        "exports": EXPORTERS,
-        "presets": PRESETS,
-    }
-    out = done("methods")
-    for kind, registry in registries.items():
-        assert [item["name"] for item in value[kind]] == list(registry)
-        for item in value[kind]:
-            assert len(item["about"]) > 10 and f"  {item['name']} " in out
-    taylor = next(item for item in value["brushes"] if item["name"] == "taylor")
-    assert taylor["options"] == {"order": 1}
-    assert "policies" not in done("methods", "brushes").split()
-
-
 def test_commands_without_a_model_do_not_load_torch(sample_file):
     code = (
         "import sys; from caching.cli import main; "
@@ -290,18 +270,24 @@ def test_help_without_a_command(capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (
-            ("run", "--schedule", "nope"),
-            "is no file and no preset, expected a file or one of full,",
-        ),
-        (("run", "--schedule", "fora"), "preset 'fora' has 0 numbers, expected fora:N"),
-        (("run", "--schedule", "fora:x"), "'x' was given in a preset, expected a whole number"),
-        (("run", "--schedule", "fora:0"), "the interval n is 0"),
-        (("run", "--schedule", "smoothcache:x"), "'x' was given in a preset, expected a number"),
-        (("run", "--policy", "magic"), "policy 'magic' is not known, expected one of:"),
-        (("run", "--policy", "fbcache", "--set", "x=1"), "option 'x=1' is not known for FBCache"),
-        (("run", "--policy", "fbcache", "--set", "threshold=a"), "expected a value of type float"),
-        (("run", "--policy", "fbcache", "--set", "threshold"), "option 'threshold' is not known"),
+        (("run", "--schedule", "nope"), "'nope' is no file, expected a schedule"),
+        (("run", "--schedule", "fora:2"), "A method is asked for as --method fora."),
+        (("run", "--schedule", "x", "--method", "fora"), "both given, expected one of them"),
+        (("run", "--method", "magic"), "method 'magic' is not known, expected one of:"),
+        (("run", "--method", "fora", "--set", "interval=0"), "a whole number from 2 to 10"),
+        (("run", "--method", "fora", "--set", "interval=x"), "a whole number from 2 to 10"),
+        (("run", "--method", "fora", "--set", "align=mid"), "expected one of end, start"),
+        (("run", "--method", "fbcache", "--set", "x=1"), "control 'x=1' is not known for FBCache"),
+        (("run", "--method", "fbcache", "--set", "threshold=a"), "expected a number from 0 to 3"),
+        (("run", "--method", "fbcache", "--set", "threshold"), "control 'threshold' is not known"),
+        (("run", "--method", "teacache", "--guidance", "nan"), "guidance nan was given"),
+        (("run", "--method", "fora", "--steps", "0"), "steps 0 was given"),
+        (("run", "--method", "fora", "--resample"), "--resample is for --schedule"),
+        (("run", "--resample"), "--resample was given without a --schedule"),
+        (("run", "--set", "x=1"), "without a --method or --schedule"),
+        (("calibrate", "magic"), "method 'magic' is not known"),
+        (("calibrate", "teacache", "--set", "order=1"), "control 'order=1' is not known"),
+        (("calibrate", "teacache", "--steps", "2"), "pairs of steps"),
         (("run", "--label", "zebra"), "class 'zebra' is not known"),
         (("run", "--label", "1000"), "label 1000 was given"),
         (("run", "--seed", "-1"), "seed -1 was given"),
@@ -332,6 +318,8 @@ def test_bad_input_is_exit_2_with_one_line(folder, argv, message, tmp_path):
         (("convert", "{}", "--blocks", "2", "--branches", "A"), "branches are"),
         (("export", "{}", "sglang", "--blocks", "1"), "nothing would be reused"),
         (("run", "--model", "/nowhere"), "'/nowhere' is not a folder"),
+        (("methods", "magic"), "'magic' is not known, expected one of methods, brushes"),
+        (("methods", "fora", "--markdown"), "--markdown is for all methods"),
     ],
 )
 def test_files_that_cannot_be_used_are_exit_2(argv, message, tmp_path):
@@ -352,7 +340,7 @@ def test_the_module_runs_as_a_program_and_survives_a_closed_pipe(sample_file):
     command = [sys.executable, "-m", "caching", "methods"]
     env = {**os.environ, "PYTHONIOENCODING": "utf-8"}
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env)
-    assert ran.returncode == 0 and ran.stdout.startswith("brushes:") and ran.stderr == ""
+    assert ran.returncode == 0 and ran.stdout.startswith("methods:") and ran.stderr == ""
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env
     ) as process:

@@ -48,7 +48,7 @@ def test_fitted_once_and_reused(name, small, calibrations):
     fits, p = Fits(pictures=2), FITTED[name]
     schedule = painted(p)
     first = fits.of(small, schedule, asked(small, schedule))
-    runs = 0 if name == "svd" else 1
+    runs = int(p.calibrates)
     assert calibrations == [1] * runs
     # Another label, seed or place in the legend is no other setting.
     again = fits.of(small, schedule, asked(small, schedule, label=5, seed=99))

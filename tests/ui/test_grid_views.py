@@ -272,3 +272,28 @@ def test_hostile_messages_are_refused_by_the_server(painter: Painter) -> None:
     assert send([{"rev": 1, "op": "paint", "to": 1, "cells": [1, 3]}]) == 200
     assert send([{"rev": 2, "op": "paint", "to": 1, "cells": [-5, 3]}]) == 500
     assert send("everything") == 500
+
+
+def test_the_predicted_psnr_comes_with_the_answer_and_is_marked_as_old_before(
+    painter: Painter,
+) -> None:
+    page = painter.page
+    tile = page.get_by_test_id("readout-psnr")
+    assert "equal" in tile.inner_text()
+    painter.drag((2, 3), (2, 12), release=False)
+    page.wait_for_function(
+        "document.querySelector('[data-testid=readout-psnr]').classList.contains('cb-old')"
+    )
+    page.mouse.up()
+    painter.settle()  # ten cells: 50 - 1
+    page.wait_for_function(
+        "document.querySelector('[data-testid=readout-psnr]').innerText.includes('49.0 dB')"
+    )
+    assert "46–51" in tile.inner_text() and "cb-old" not in (tile.get_attribute("class") or "")
+    painter.drag((4, 3), (4, 7), release=False)
+    page.wait_for_function(
+        "document.querySelector('[data-testid=readout-psnr]').innerText.includes('on release')"
+    )
+    page.mouse.up()
+    tile.hover()
+    assert "Learned from nothing at all" in page.inner_text(".cb-tip")

@@ -20,7 +20,7 @@ expect = sync_api.expect
 pytestmark = pytest.mark.browser
 __all__ = ["app"]  # a fixture
 
-STEPS, BLOCKS = 12, 12
+STEPS, BLOCKS = 5 + len(ACTIONS), 12
 GRID = "document.querySelector('#grid .cb-grid').cbGrid"
 
 

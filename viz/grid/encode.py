@@ -8,7 +8,7 @@ append-only, because Gradio sends only what was appended.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,22 @@ def actions_from_rows(rows: Sequence[str], *, branches: int = 2) -> np.ndarray:
     return flat.reshape(-1, branches, flat.shape[1]).transpose(2, 0, 1).copy()
 
 
+@dataclass(frozen=True)
+class Expected:
+    """PSNR against the full run that a prediction expects of the schedule on show.
+
+    Attributes:
+        db: in the mean over pictures; None: nothing is cached, so the pictures are equal.
+        low_db, high_db: where four schedules in five lie.
+        source: where the prediction is from, in words.
+    """
+
+    db: float | None
+    low_db: float | None
+    high_db: float | None
+    source: str
+
+
 def grid_value(
     actions: np.ndarray,
     *,
@@ -106,6 +122,7 @@ def grid_value(
     redo: str | None = None,
     step_actions: np.ndarray | None = None,
     refused: tuple[int, str] | None = None,
+    expected: Expected | None = None,
 ) -> dict[str, Any]:
     """The painter's value: uint8 (S, L, R) and how far the server has come.
 
@@ -116,6 +133,7 @@ def grid_value(
         redo: Name of what redo would do again; None disables the button.
         step_actions: uint8 (S,), what whole steps do; None: all run their blocks.
         refused: `rev` of the last operation that was not taken, and why, for the page to show.
+        expected: PSNR that is predicted for these cells; None where nobody knows.
     """
     if step_actions is None:
         step_actions = np.zeros(len(actions), np.uint8)
@@ -126,6 +144,7 @@ def grid_value(
         "undo": undo,
         "redo": redo,
         "refused": None if refused is None else {"rev": refused[0], "words": refused[1]},
+        "expected": None if expected is None else asdict(expected),
     }
 
 

@@ -138,6 +138,7 @@ class ScheduleGrid(gr.HTML):
             "undo": value.get("undo"),
             "redo": value.get("redo"),
             "refused": value.get("refused"),
+            "expected": value.get("expected"),
         }
 
     def api_info(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 // The readouts above the grid; they follow the pointer while a stroke is being drawn.
 const READOUTS = [
   ["work", "Work computed"], ["speedup", "Predicted speed-up"],
-  ["drift", "Predicted drift"], ["cells", "Cells not computed"],
+  ["drift", "Predicted drift"], ["cells", "Cells not computed"], ["psnr", "Predicted PSNR"],
 ];
 let predicted = null, readoutFrame = 0;
 
@@ -24,13 +24,13 @@ function buildReadouts() {
     tile.addEventListener("pointerleave", hideTip);
     tile.addEventListener("blur", hideTip);
     nodes.readouts.append(tile, hidden);
-    nodes.readout[name] = {value, note, hidden};
+    nodes.readout[name] = {tile, value, note, hidden};
   }
 }
 
 function fillReadoutTip(box, label, name) {
   const shown = shownSchedule();
-  const [first, ...rest] = readoutTexts(predicted, shown.planes, shown.model)[name].tip;
+  const [first, ...rest] = allTexts(shown)[name].tip;
   box.append(make("strong", "", {}, label), make("div", "cb-formula", {}, first),
     ...rest.map(line => make("div", "", {}, line)));
 }
@@ -46,6 +46,28 @@ function shownSchedule() {
   return {planes: {cells: known("cells"), steps: known("steps")}, model: {...model, legends}};
 }
 
+function allTexts(shown) {
+  return {...readoutTexts(predicted, shown.planes, shown.model), psnr: psnrText()};
+}
+
+// The server predicts it, for the schedule it holds; while a stroke is drawn or on its way the
+// number is of the one before.
+function psnrText() {
+  const known = store.value && store.value.expected;
+  if (!known) return {value: "–", note: "", tip: ["Nothing was calibrated for this setting."]};
+  const old = store.pending.length || typed || (stroke && stroke.touched) || ranView();
+  const tip = [
+    "PSNR against the full run of the same seed to expect, in the mean over pictures.",
+    "Learned from " + known.source + ".",
+  ];
+  if (known.db === null) return {value: "equal", note: "", old, tip: [...tip, "Nothing is cached."]};
+  const span = `${known.low_db.toFixed(0)}–${known.high_db.toFixed(0)}`;
+  return {
+    value: `${known.db.toFixed(1)} dB`, note: old ? "on release" : span, old,
+    tip: [...tip, `Four schedules in five lie within ${span} dB.`],
+  };
+}
+
 // At most once a frame. A full recomputation of 56 x 50 cells takes well under a millisecond, so
 // there is no incremental sum that could go wrong.
 function refreshReadouts() {
@@ -57,11 +79,13 @@ function drawReadouts() {
   readoutFrame = 0;
   const shown = shownSchedule();
   predicted = predict(shown.planes, shown.model);
-  const texts = readoutTexts(predicted, shown.planes, shown.model);
+  const texts = allTexts(shown);
+  nodes.readouts.classList.toggle("cb-expects", !!(store.value && store.value.expected));
   for (const [name] of READOUTS) {
     const at = nodes.readout[name], text = texts[name];
     if (at.value.textContent !== text.value) at.value.textContent = text.value;
     if (at.note.textContent !== text.note) at.note.textContent = text.note;
+    at.tile.classList.toggle("cb-old", !!text.old);
     if (!stroke) at.hidden.textContent = text.tip.join(" ");
   }
 }

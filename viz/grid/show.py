@@ -16,7 +16,7 @@ from caching.predict.shares import with_shares
 from caching.predictors import Predictor
 from caching.schedule import Schedule
 from viz.brushes import Canvas, hues_of, key_of, title_of
-from viz.grid.encode import Brush, StepBrush, grid_live, grid_spec, grid_value
+from viz.grid.encode import Brush, Expected, StepBrush, grid_live, grid_spec, grid_value
 from viz.state import ViewState
 
 if TYPE_CHECKING:
@@ -68,8 +68,8 @@ def step_brushes(canvas: Canvas) -> list[StepBrush]:
     return brushes
 
 
-def value_of(state: ViewState) -> dict[str, Any]:
-    """The painter's value for a state."""
+def value_of(state: ViewState, expected: Expected | None = None) -> dict[str, Any]:
+    """The painter's value for a state; `expected`: what is predicted for its schedule."""
     refused = state.refused
     return grid_value(
         state.schedule.actions,
@@ -78,6 +78,7 @@ def value_of(state: ViewState) -> dict[str, Any]:
         redo=state.redo_label,
         step_actions=state.schedule.step_actions,
         refused=None if refused is None else (refused.rev, refused.words),
+        expected=expected,
     )
 
 

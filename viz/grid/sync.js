@@ -59,7 +59,7 @@ function receive(value) {
   if (!value || !value.rows) return;  // our own operations, or nothing
   const heard = {
     rows: [...value.rows], steps: value.steps || null, ack: value.ack || 0,
-    undo: value.undo ?? null, redo: value.redo ?? null,
+    undo: value.undo ?? null, redo: value.redo ?? null, expected: value.expected || null,
     refused: value.refused ? {rev: value.refused.rev, words: String(value.refused.words)} : null,
   };
   const before = store.value ? store.value.ack : 0;
@@ -88,6 +88,7 @@ function receive(value) {
   if (refused && refused.rev > before && !inForm) say(`Not taken: ${refused.words}`, "locked");
   settleForm(heard.ack, refused);
   syncHistory();
+  refreshReadouts();
   reassert(heard.ack);
 }
 

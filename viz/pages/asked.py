@@ -5,14 +5,11 @@ Every check gives a clean value or raises ValueError that says what was wrong wi
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from typing import Any
 
 from viz.pages import studio
-from viz.policies import Offer
-from viz.presets import Controls
 from viz.state import Settings
 
 MIN_STEPS, MAX_STEPS = 5, 100
@@ -67,35 +64,6 @@ def steps_of(steps: Any) -> int:
     if number is None or not MIN_STEPS <= number <= MAX_STEPS:
         raise ValueError(
             f"{_shown(steps)} steps were asked for, expected {MIN_STEPS} to {MAX_STEPS}."
-        )
-    return number
-
-
-def controls_of(
-    interval: Any, alpha: Any, first: Any, last: Any, order: Any = 2, speedup: Any = 2.0
-) -> Controls:
-    """The controls of the presets; the policies check their own ranges on top."""
-    counts = {"N": interval, "First": first, "Last": last, "Order": order}
-    whole = {name: _whole(value) for name, value in counts.items()}
-    for name, number in whole.items():
-        if number is None or not 0 <= number <= 1000:
-            raise ValueError(f"{name} is {_shown(counts[name])}, expected a whole number of steps.")
-    threshold = _between(alpha, 0, 1e6)
-    if threshold is None or math.isnan(threshold):
-        raise ValueError(f"α is {_shown(alpha)}, expected a number of 0 or more.")
-    factor = _between(speedup, 1, 1000)
-    if factor is None:
-        raise ValueError(f"the budget is {_shown(speedup)}, expected a speed-up of 1 or more.")
-    n, begin, end, degree = (whole[name] or 0 for name in counts)
-    return Controls(n, threshold, begin, end, degree, factor)
-
-
-def threshold_of(value: Any, offer: Offer) -> float:
-    """The threshold of a policy on offer."""
-    number = _between(value, 0, offer.most)
-    if number is None:
-        raise ValueError(
-            f"the threshold of {offer.title} is {_shown(value)}, expected 0 to {offer.most:g}."
         )
     return number
 

@@ -11,7 +11,6 @@ import json
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from caching.checks import MAX_LEGEND
 from caching.formats.exporters import export_schedule
@@ -25,7 +24,6 @@ from viz.grid.show import value_of
 from viz.live import Engine
 from viz.pages import asked, studio
 from viz.pages.visit import Visit
-from viz.presets import preset
 from viz.state import Configure, Event, Refuse, Repaint, Resteps, Strokes, ViewState
 
 Parts = dict[str, Any]
@@ -102,38 +100,6 @@ class Edits:
             shown = gr.update(value=visit.state.schedule.steps)
             return {"steps": shown, **self._refuse(visit, str(error))}
         return self._dispatch(visit, event)
-
-    def repaint(
-        self,
-        name: Any,
-        interval: Any,
-        alpha: Any,
-        first: Any,
-        last: Any,
-        order: Any,
-        speedup: Any,
-        visit: Visit,
-    ) -> Parts:
-        """A preset was chosen, or one of its controls moved."""
-        try:
-            one = preset(str(name))
-            controls = asked.controls_of(interval, alpha, first, last, order, speedup)
-            tables = studio.tables_for(visit.tables, visit.state.schedule.steps)
-            schedule = one.plan(visit.state, controls, tables.change.astype(np.float32))
-            schedule = with_brushes(schedule, visit.state.schedule)
-            event = Repaint(one.words(controls), schedule, f"preset {one.name}")
-        except ValueError as error:
-            return self._refuse(visit, str(error))
-        return self._dispatch(visit, event)
-
-    def threshold_curves(self, name: Any, alpha: Any, visit: Visit) -> Parts:
-        """The curves with the threshold of the chosen preset drawn in, or without one."""
-        try:
-            threshold = asked.controls_of(2, alpha, 1, 0).alpha
-            uses = "alpha" in preset(str(name)).uses
-        except ValueError:  # `repaint` has said so
-            uses = False
-        return {"curves": visit.curves(threshold if uses else None)}
 
     def open_file(self, path: Any, visit: Visit) -> Parts:
         """A schedule file of ours or of another project was uploaded."""

@@ -14,6 +14,18 @@ _HERE = files(__package__)
 STYLE = FIGURE_CSS + (_HERE / "studio.css").read_text(encoding="utf-8")
 HEAD = HOVER_HEAD
 SAVE_JS = (_HERE / "save.js").read_text(encoding="utf-8")
+# While something learns the painter shows its colour layer, and afterwards what it showed before.
+_VIEWS = "document.querySelector('#grid .cb-views')"
+LEARN_JS = f"""(...given) => {{
+  const views = {_VIEWS};
+  window.cbViewBefore = views?.querySelector('[aria-checked="true"]')?.dataset.id;
+  views?.querySelector('[data-id="layer"]')?.click();
+  return given;
+}}"""
+REST_JS = f"""() => {{
+  const before = window.cbViewBefore;
+  if (before) {_VIEWS}?.querySelector(`[data-id="${{before}}"]`)?.click();
+}}"""
 
 
 def theme() -> gr.themes.Base:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from caching.learn.store import Learned
 from caching.measure.result import Result, load_result
+from caching.methods import Method
 from caching.predict.proxy import Tables
 from viz import text
 from viz.figures.curves import similarity_curves
@@ -29,6 +31,12 @@ class Visit:
         self.refused = False  # whether the last edit was not taken
         self.loading: object | None = None  # the newest request for another model
         self.family: Family | None = None  # of the loaded model, which knows what brushes compute
+        self.method: Method | None = None  # the chosen one, with its controls
+        self.left: dict[str, Method] = {}  # every method as its controls were left
+        self.learned: list[Learned] = []  # by this visitor, oldest first
+        self.running: tuple[object, ...] | None = None  # what the run in progress is of
+        self.busy: object | None = None  # the calibration or training in progress
+        self.enough: object | None = None  # the training that should end with what there is
 
     def __deepcopy__(self, memo: dict[int, object]) -> Visit:
         return Visit(self.session.state, self.result, self.tables)

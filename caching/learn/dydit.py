@@ -1,0 +1,269 @@
+"""DyDiT's routers: how many heads and hidden channels each block computes, by timestep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from caching.errors import RequestError
+from caching.learn.base import Data, Diary, LearnStep, Stop, Trainer
+from caching.learn.routers import conditioning, drawn_data, some_rows
+from caching.learn.store import Learned
+from caching.methods.base import Source, number, whole
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from caching.models.family import Conditioning, Family
+    from caching.models.model import Model
+
+SOURCE = Source(
+    "Dynamic Diffusion Transformer",
+    2024, "2410.03456", "NUS-HPC-AI-Lab/Dynamic-Diffusion-Transformer",
+)  # fmt: skip
+WIDTHS = (0.25, 0.5, 0.75, 1.0)
+LABEL_DROP = 0.1
+FREQUENCIES = 8
+FIT_LABEL = 0
+
+
+@dataclass(frozen=True)
+class DyDiTTrainer(Trainer):
+    """DyDiT (arXiv 2410.03456, section 3.2 and 3.4), its width by timestep alone.
+
+    A router, one linear of the timestep's sines and cosines for each branch, gives a score to each
+    width: 1/4, 1/2, 3/4 or all of the heads or hidden channels. A hard choice is drawn from the
+    scores with Gumbel noise and gradients pass straight through it. In every iteration one step of
+    the run is drawn and pictures are noised to it:
+
+        loss = mean (teacher - student)^2 + weight (computed / all - target)^2
+
+    with the products of the branches over all steps. The paper turns every head and every group of
+    channels on and off by a sigmoid, tunes all weights for 150,000 iterations and more on the
+    diffusion loss, and has a router for tokens besides. Here units are nested by importance, so
+    that their number is all there is to choose, weights are as the Narrow brush fits them, and the
+    full model is the teacher. Tokens are not routed.
+    """
+
+    target: float = number(0.6, 0.3, 0.95, "target", "share of all products of branches")
+    iterations: int = whole(400, 10, 100_000, "iterations")
+    rate: float = number(0.05, 0.0001, 1, "learning rate", "of AdamW")
+    weight: float = number(1.0, 0, 1000, "weight", "of missing the target", step=0.1)
+    batch: int = whole(8, 1, 256, "batch", "pictures at a time; 256 in the paper")
+    pool: int = whole(
+        64, 1, 4096, "own pictures", "where no others are at hand, it draws these to learn from"
+    )
+
+    name = "dydit"
+    title = "DyDiT"
+    about = (
+        "Routers learn how many heads and hidden channels each block computes at each timestep, "
+        "against the full model and a target share of its products."
+    )
+    source = SOURCE
+    takes_data = True
+    takes_guidance = True
+
+    def learn(
+        self,
+        model: Model,
+        *,
+        steps: int,
+        cfg_scale: float,
+        data: Data | None = None,
+        seed: int = 0,
+        command: str = "",
+        stopped: Stop | None = None,
+    ) -> Iterator[LearnStep | Learned]:
+        if steps < 2:
+            raise RequestError(f"dydit: {steps} steps were given, expected at least 2.")
+        if data is not None:
+            data.check(model)
+        return _learn(self, model, steps, cfg_scale, data, seed, command, stopped)
+
+
+def _learn(
+    trainer: DyDiTTrainer,
+    model: Model,
+    steps: int,
+    cfg_scale: float,
+    data: Data | None,
+    seed: int,
+    command: str,
+    stopped: Stop | None,
+) -> Iterator[LearnStep | Learned]:
+    import torch
+
+    from caching.engine.executor import Stopped
+    from caching.engine.samplers import RespacedDDIM
+
+    family = model.family
+    grid = (steps, family.blocks, len(family.branches))
+    probs = np.ones(grid)
+    diary = Diary(
+        trainer.name, model, steps, cfg_scale, "", command, seed, trainer.iterations,
+        {**asdict(trainer), "widths": list(WIDTHS)},
+    )  # fmt: skip
+    if data is None:
+        for item in drawn_data(
+            model, trainer.pool, steps=steps, cfg_scale=cfg_scale, seed=seed, stopped=stopped
+        ):
+            if isinstance(item, Data):
+                data = item
+            else:
+                words = f"drawing pictures to learn from: {item.done} of {item.total}"
+                yield diary.preparing(words, probs)
+        if data is None:
+            return
+    diary.words = data.words
+    yield diary.preparing("fitting narrow branches on full runs", probs)
+    try:
+        stacks = stacked(model, steps=steps, cfg_scale=cfg_scale, stopped=stopped)
+    except Stopped:
+        return
+    diary.start()
+    solver = RespacedDDIM.make(model.noise, steps)
+    clock = torch.from_numpy(time_features(solver.timesteps)).to(model.device)  # (S, E)
+    router = torch.zeros(clock.shape[1], *grid[1:], len(WIDTHS), device=model.device)
+    router.requires_grad_()
+    optimiser = torch.optim.AdamW([router], lr=trainer.rate, weight_decay=0.0)
+    prices = prices_of(family).to(model.device)
+    generator = torch.Generator().manual_seed(seed + 1)
+    while diary.done < trainer.iterations and not (stopped is not None and stopped()):
+        logits = torch.einsum("se,elrw->slrw", clock, router)
+        choice = chosen(logits, generator)
+        share = (choice * prices).sum() / steps
+        s = int(torch.randint(steps, (), generator=generator))
+        error = distance(model, solver, stacks, choice[s], s, data, trainer.batch, generator)
+        loss = error + trainer.weight * (share - trainer.target).square()
+        optimiser.zero_grad()
+        (router.grad,) = torch.autograd.grad(loss, [router])
+        optimiser.step()
+        table = logits.detach().cpu().numpy()
+        width = np.array(WIDTHS)[table.argmax(-1)]
+        yield diary.step(float(loss.detach()), float((width < 1).mean()), width)
+    if diary.done:
+        with torch.no_grad():
+            logits = torch.einsum("se,elrw->slrw", clock, router)
+        yield diary.learned(
+            {"logits": logits.cpu().numpy().astype(np.float32), "widths": np.array(WIDTHS)}
+        )
+
+
+def time_features(timesteps: tuple[float, ...]) -> np.ndarray:
+    """1, and cosines and sines of each timestep at frequencies 2^k pi / 1000; float32 (S, E)."""
+    angles = np.array(timesteps)[:, None] * (np.pi / 1000 * 2.0 ** np.arange(-1, FREQUENCIES - 5))
+    ones = np.ones((len(timesteps), 1))
+    return np.concatenate([ones, np.cos(angles), np.sin(angles)], 1).astype(np.float32)
+
+
+def chosen(logits: Tensor, generator: Generator) -> Tensor:
+    """A hard choice (…, W) drawn from the scores, with the gradients of the soft one."""
+    import torch
+
+    uniform = torch.rand(logits.shape, generator=generator).clamp(1e-9, 1 - 1e-7)
+    noise = -(-uniform.log()).log()
+    soft = (logits + noise.to(logits.device)).softmax(-1)
+    hard = torch.nn.functional.one_hot(soft.argmax(-1), logits.shape[-1]).to(soft)
+    return hard - soft.detach() + soft
+
+
+def prices_of(family: Family) -> Tensor:
+    """Share of all products of the blocks' branches that each width costs, (L, R, W)."""
+    import torch
+
+    from caching.predictors.narrow import Narrow
+
+    cells = [(b, r) for b in range(family.blocks) for r in range(len(family.branches))]
+    total = sum(family.branch_macs(*cell) for cell in cells)
+    rows = [[Narrow(w, w).macs(family, *cell) / total for w in WIDTHS] for cell in cells]
+    return torch.tensor(rows).view(family.blocks, len(family.branches), len(WIDTHS))
+
+
+Stack = tuple["Tensor", "Tensor"]
+"""The last linear of one cell at every width: (W, D, in), zero where nothing is kept, and (W, D)"""
+
+
+def stacked(
+    model: Model, *, steps: int, cfg_scale: float, stopped: Stop | None = None
+) -> list[Stack]:
+    """The last linears of all cells, as the Narrow brush fits them for such a run."""
+    import torch
+
+    from caching.engine.fits import PICTURES, calibrate
+    from caching.engine.request import prepare
+    from caching.predictors.narrow import Narrow, channels_of, units
+
+    family = model.family
+    request, _, _ = prepare(model, None, label=FIT_LABEL, steps=steps, cfg_scale=cfg_scale)
+    parts = [(b, r) for b in range(family.blocks) for r in range(len(family.branches))]
+    fitters = [Narrow(w, w).fitter(family, parts) for w in WIDTHS]
+    calibrate(model, request, fitters, pictures=PICTURES, stopped=stopped)
+    found = []
+    for part in parts:
+        *_, (full, _) = family.linears(*part).values()
+        weights = full.new_zeros(len(WIDTHS), *full.shape)
+        biases = full.new_zeros(len(WIDTHS), len(full))
+        for i, fitter in enumerate(fitters):
+            narrow = fitter.solve(part)
+            *_, (weight, bias) = narrow.linears.values()
+            columns = channels_of(narrow.kept, full.shape[1] // units(family, *part))
+            weights[i][:, columns] = weight
+            biases[i] = 0 if bias is None else bias
+        found.append((weights.detach(), biases.detach()))
+    return found
+
+
+def distance(
+    model: Model,
+    solver: Any,
+    stacks: list[Stack],
+    choice: Tensor,
+    s: int,
+    data: Data,
+    batch: int,
+    generator: Generator,
+) -> Tensor:
+    """Mean square between the model and its narrow self at step `s`, `choice` being (L, R, W)."""
+    import torch
+
+    from caching.learn.forward import forward
+
+    family = model.family
+    clean, labels = some_rows(data, batch, generator)
+    dropped = torch.rand(batch, generator=generator) < LABEL_DROP
+    labels = torch.where(dropped, family.classes, labels)
+    noise = torch.randn(clean.shape, generator=generator)
+    alpha = solver.alphas[s]
+    given = conditioning(family, solver.timesteps[s : s + 1], labels)
+    x = (math.sqrt(alpha) * clean + math.sqrt(1 - alpha) * noise).to(model.device, model.dtype)
+    with torch.no_grad():
+        teacher, _ = forward(family, x, given, 0)
+    student = narrow_forward(family, x, given, 0, stacks, choice)
+    return (student.float() - teacher.float()).square().mean()
+
+
+def narrow_forward(
+    family: Family, latents: Tensor, given: Conditioning, s: int, stacks: list[Stack], choice: Tensor
+) -> Tensor:
+    """The student's output (N, C', h, w): one last linear, mixed of all widths by the choice."""
+    import torch
+    import torch.nn.functional as F
+
+    from caching.predictors.narrow import inner_of
+
+    with torch.no_grad():
+        x = family.embed(latents)
+    for cell, (weights, biases) in enumerate(stacks):
+        block, r = divmod(cell, len(family.branches))
+        p = choice[block, r].to(x.dtype)
+        # Of a mixture of linears of one input only the sum is needed.
+        weight, bias = torch.einsum("w,wdi->di", p, weights), p @ biases
+        with torch.set_grad_enabled(torch.is_grad_enabled() and x.requires_grad):
+            inner = inner_of(family, x, given, s, block, r)
+        x = family.add(x, F.linear(inner, weight, bias), given, s, block, r)
+    return family.head(x, given, s)

@@ -1,0 +1,192 @@
+"""Learning-to-Cache: routers trained on pairs of steps, the second of which may reuse the first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from caching.errors import RequestError
+from caching.learn.base import Data, Diary, LearnStep, Stop, Trainer
+from caching.learn.forward import forward
+from caching.learn.routers import (
+    Routers,
+    conditioning,
+    drawn_data,
+    share_of,
+    some_rows,
+)
+from caching.learn.store import Learned
+from caching.methods.base import number, whole
+from caching.methods.l2c import LearningToCache, cache_steps
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from caching.models.model import Model
+
+__all__ = ["L2cTrainer", "Pairs", "cache_steps"]
+
+LABEL_DROP = 0.1
+
+
+@dataclass(frozen=True)
+class L2cTrainer(Trainer):
+    """Learning-to-Cache (arXiv 2406.01733, section 3.3; train_router.py of its reference).
+
+    One iteration: a pair of steps for the whole batch; the first computes in full and stores every
+    branch output before its gate; DDIM moves on; at the second the student mixes stored and fresh
+    outputs by w = sigmoid(logit) and is compared, over all output channels, with the model itself:
+
+        loss = mean (teacher - student)^2 + lambda * sum over branches of w
+
+    AdamW on the logits alone, which stay in -5..5. Labels are dropped with probability 0.1 and
+    there is no guidance.
+
+    The paper learns for 50,000 iterations and more at a rate of 0.001 with a batch of 64; here a
+    higher rate and a smaller batch reach the same in minutes on a CPU. Its lambda of 5e-6 belongs
+    to the size of DiT-XL's errors and its 56 branches; ours is for the shipped model.
+    """
+
+    weight: float = number(
+        1e-4, 0, 1, "λ", "price of computing a branch, against the squared error", step=1e-6
+    )
+    theta: float = number(0.1, 0.01, 0.99, "θ", "at most this probability is reused")
+    iterations: int = whole(700, 1, 200_000, "iterations")
+    rate: float = number(0.1, 0.0001, 1, "learning rate", "of AdamW; 0.001 in the paper")
+    batch: int = whole(8, 1, 256, "batch", "pictures at a time; 64 in the paper")
+    pool: int = whole(
+        64, 1, 4096, "own pictures", "where no others are at hand, it draws these to learn from"
+    )
+
+    name = "l2c"
+    title = LearningToCache.title
+    about = (
+        "Learns, for every second step, which branches may repeat the step before: soft mixing of "
+        "old and new outputs, squared error plus λ per computed branch."
+    )
+    source = LearningToCache.source
+    takes_data = True
+    takes_guidance = False
+
+    def learn(
+        self,
+        model: Model,
+        *,
+        steps: int,
+        cfg_scale: float,
+        data: Data | None = None,
+        seed: int = 0,
+        command: str = "",
+        stopped: Stop | None = None,
+    ) -> Iterator[LearnStep | Learned]:
+        if steps < 2:
+            raise RequestError(f"{steps} steps were given to learn pairs of steps of; expected 2.")
+        if data is not None:
+            data.check(model)
+        return _learn(self, model, steps, cfg_scale, data, seed, command, stopped)
+
+
+def _learn(
+    trainer: L2cTrainer,
+    model: Model,
+    steps: int,
+    cfg_scale: float,
+    data: Data | None,
+    seed: int,
+    command: str,
+    stopped: Stop | None,
+) -> Iterator[LearnStep | Learned]:
+    import torch
+
+    from caching.engine.executor import Stopped
+
+    shape = (steps, model.blocks, len(model.branches))
+    routers = Routers(shape, cache_steps(steps), rate=trainer.rate, seed=seed, device=model.device)
+    diary = Diary(
+        trainer.name, model, steps, 1.0, "", command, seed, trainer.iterations, asdict(trainer)
+    )
+    if data is None:
+        for item in drawn_data(
+            model, trainer.pool, steps=steps, cfg_scale=cfg_scale, seed=seed, stopped=stopped
+        ):
+            if isinstance(item, Data):
+                data = item
+            else:
+                words = f"drawing pictures to learn from: {item.done} of {item.total}"
+                yield diary.preparing(words, routers.probs())
+        if data is None:
+            return
+    diary.words = data.words
+    diary.start()
+    pairs = Pairs(model, steps)
+    generator = torch.Generator().manual_seed(seed + 1)
+    while diary.done < trainer.iterations and not (stopped is not None and stopped()):
+        draw = pairs.draw(data, trainer.batch, generator)
+        try:
+            loss = pairs.loss(draw, routers.logits[draw.s], trainer.weight, stopped)
+        except Stopped:
+            break
+        routers.update(draw.s, loss)
+        probs = routers.probs()
+        yield diary.step(float(loss.detach()), share_of(probs, trainer.theta), probs)
+    if diary.done:
+        yield diary.learned(
+            {
+                "logits": routers.table()[None],
+                "weights": np.array([trainer.weight]),
+            }
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """What one iteration learns from: the cache step, and what the step before it is told."""
+
+    s: int
+    clean: Tensor  # (N, C, h, w)
+    labels: Tensor  # (N,), the null class where a label was dropped
+    noise: Tensor  # (N, C, h, w)
+
+
+class Pairs:
+    """Draws pairs of steps and says what is lost when the second reuses the first."""
+
+    def __init__(self, model: Model, steps: int) -> None:
+        from caching.engine.samplers import RespacedDDIM
+
+        self.model, self.steps = model, cache_steps(steps)
+        self.solver = RespacedDDIM.make(model.noise, steps)
+
+    def draw(self, data: Data, batch: int, generator: Generator) -> Draw:
+        """One step for the whole batch; labels are dropped with probability 0.1."""
+        import torch
+
+        s = self.steps[int(torch.randint(len(self.steps), (1,), generator=generator))]
+        clean, labels = some_rows(data, batch, generator)
+        dropped = torch.rand(batch, generator=generator) < LABEL_DROP
+        labels = torch.where(dropped, self.model.family.classes, labels)
+        return Draw(s, clean, labels, torch.randn(clean.shape, generator=generator))
+
+    def loss(
+        self, draw: Draw, logits: Tensor, weight: float, stopped: Stop | None = None
+    ) -> Tensor:
+        """The objective as a function of the logits (L R,) of the draw's cache step."""
+        import torch
+
+        model, family, s = self.model, self.model.family, draw.s
+        given = conditioning(family, self.solver.timesteps[s - 1 : s + 1], draw.labels)
+        alpha = self.solver.alphas[s - 1]
+        x = (alpha**0.5 * draw.clean + (1 - alpha) ** 0.5 * draw.noise).to(model.device)
+        with torch.no_grad():
+            output, stored = forward(family, x.to(model.dtype), given, 0, stopped=stopped)
+            x, _ = self.solver.step(output[:, : x.shape[1]].float(), x, s - 1)
+            x = x.to(model.dtype)
+            teacher, _ = forward(family, x, given, 1, stopped=stopped)
+        w = logits.sigmoid()
+        mixing = w.to(model.dtype)
+        student, _ = forward(family, x, given, 1, stored=stored, weights=mixing, stopped=stopped)
+        error = (teacher.float() - student.float()).square().mean()
+        return error + weight * w.sum()

@@ -1,0 +1,204 @@
+"""LazyDiT's gates: a linear on each branch's input learns when its last output will do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from caching.errors import RequestError
+from caching.learn.base import Data, Diary, LearnStep, Stop, Trainer
+from caching.learn.l2c import cache_steps
+from caching.learn.routers import conditioning, drawn_data, some_rows
+from caching.learn.store import Learned
+from caching.methods.base import Source, number, whole
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from caching.engine.samplers import RespacedDDIM
+    from caching.models.family import Conditioning, Family
+    from caching.models.model import Model
+
+THRESHOLD = 0.5
+LABEL_DROP = 0.1
+
+
+@dataclass(frozen=True)
+class LazyDiTTrainer(Trainer):
+    """LazyDiT (arXiv 2412.12444, eq. 8 and 9; `lazy_learning_loss` of its repository).
+
+    In every iteration one step is drawn from the odd ones, counted from the end. Pictures are
+    noised to it, the model runs whole and its outputs are kept; DDIM takes the pictures to the next
+    step, where the teacher runs whole and the student mixes: score · computed + (1 - score) · kept,
+    before the gate of the block, score = sigmoid(sum over tokens of W · Z), by picture. The loss is
+    the mean square of teacher - student over all output channels, plus ρ times the sum of all
+    scores. W starts at zero; AdamW without weight decay; labels are dropped with probability 0.1
+    and nothing is guided. As in the reference, only even steps counted from the end become lazy.
+
+    There: rate 1e-4, ρ 1e-7 for attention and for feed-forward alike, 500 iterations of 512
+    pictures on a model of width 1152 with 256 tokens. Here a sum over tokens and channels is
+    smaller by about twenty, a batch by thirty, and the loss of a reused branch larger: rate and ρ
+    are raised.
+    """
+
+    iterations: int = whole(600, 10, 20_000, "iterations")
+    rate: float = number(2e-4, 1e-5, 0.1, "rate", "of AdamW", step=1e-5)
+    penalty: float = number(1e-4, 0, 1, "ρ", "weight of the sum of scores", step=1e-6)
+    batch: int = whole(16, 1, 512, "batch", "pictures at a time; 512 in the paper")
+    pool: int = whole(
+        64, 1, 4096, "own pictures", "where no others are at hand, it draws these to learn from"
+    )
+
+    name = "lazydit"
+    title = "LazyDiT"
+    about = (
+        "A linear gate on the input of each branch learns, against the model itself, at which "
+        "steps and for which pictures the last output will do."
+    )
+    source = Source(
+        "LazyDiT: Lazy Learning for the Acceleration of Diffusion Transformers",
+        2024, "2412.12444", "shawnricecake/lazydit",
+    )  # fmt: skip
+    takes_data = True
+    takes_guidance = False
+
+    def learn(
+        self,
+        model: Model,
+        *,
+        steps: int,
+        cfg_scale: float,
+        data: Data | None = None,
+        seed: int = 0,
+        command: str = "",
+        stopped: Stop | None = None,
+    ) -> Iterator[LearnStep | Learned]:
+        if steps < 2:
+            raise RequestError(f"lazydit: {steps} steps were given, expected at least 2.")
+        if data is not None:
+            data.check(model)
+        return _learn(self, model, steps, cfg_scale, data, seed, command, stopped)
+
+
+def _learn(
+    trainer: LazyDiTTrainer,
+    model: Model,
+    steps: int,
+    cfg_scale: float,
+    data: Data | None,
+    seed: int,
+    command: str,
+    stopped: Stop | None,
+) -> Iterator[LearnStep | Learned]:
+    import torch
+
+    from caching.engine.samplers import RespacedDDIM
+
+    family, lazy = model.family, cache_steps(steps)
+    shape = (family.blocks, len(family.branches), family.width)
+    scores, kept = np.ones((2, steps, *shape[:2]))  # their means, and shares that compute
+    scores[list(lazy)] = THRESHOLD
+    diary = Diary(
+        trainer.name, model, steps, 1.0, "", command, seed, trainer.iterations, asdict(trainer)
+    )
+    if data is None:
+        for item in drawn_data(
+            model, trainer.pool, steps=steps, cfg_scale=cfg_scale, seed=seed, stopped=stopped
+        ):
+            if isinstance(item, Data):
+                data = item
+            else:
+                words = f"drawing pictures to learn from: {item.done} of {item.total}"
+                yield diary.preparing(words, scores)
+        if data is None:
+            return
+    diary.words = data.words
+    diary.start()
+    gates = {s: torch.zeros(shape, device=model.device, requires_grad=True) for s in lazy}
+    # One for each step, so that a step that was not drawn stays as it is.
+    optimiser = torch.optim.AdamW(list(gates.values()), lr=trainer.rate, weight_decay=0.0)
+    solver = RespacedDDIM.make(model.noise, steps)
+    generator = torch.Generator().manual_seed(seed + 1)
+    while diary.done < trainer.iterations and not (stopped is not None and stopped()):
+        s = lazy[int(torch.randint(len(lazy), (), generator=generator))]
+        clean, labels = some_rows(data, trainer.batch, generator)
+        dropped = torch.rand(trainer.batch, generator=generator) < LABEL_DROP
+        labels = torch.where(dropped, family.classes, labels)
+        noise = torch.randn(clean.shape, generator=generator)
+        error, score = losses(model, solver, gates[s], s, clean, noise, labels)
+        loss = error + trainer.penalty * score.sum((0, 1)).mean()
+        optimiser.zero_grad()
+        (gates[s].grad,) = torch.autograd.grad(loss, [gates[s]])
+        optimiser.step()
+        found = score.detach().cpu()
+        scores[s], kept[s] = found.mean(-1), (found >= THRESHOLD).float().mean(-1)
+        yield diary.step(float(loss.detach()), float(1 - kept.mean()), scores)
+    if diary.done:
+        weights = np.zeros((steps, *shape), np.float32)
+        for s, gate in gates.items():
+            weights[s] = gate.detach().cpu().numpy()
+        yield diary.learned({"weights": weights, "scores": scores.astype(np.float32)})
+
+
+def losses(
+    model: Model,
+    solver: RespacedDDIM,
+    gate: Tensor,
+    s: int,
+    clean: Tensor,
+    noise: Tensor,
+    labels: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Mean square between teacher and student at step `s`, and the scores (L, R, N).
+
+    Args:
+        gate: (L, R, D), what the gradients are for.
+        s: a step that follows a full one.
+        clean, noise: (N, C, h, w) that make up the latents of step s - 1.
+        labels: (N,).
+    """
+    import torch
+
+    from caching.learn.forward import forward
+
+    family = model.family
+    alpha = solver.alphas[s - 1]
+    given = conditioning(family, solver.timesteps[s - 1 : s + 1], labels)
+    with torch.no_grad():
+        x = (alpha**0.5 * clean + (1 - alpha) ** 0.5 * noise).to(family.device)
+        output, stored = forward(family, x.to(family.dtype), given, 0)
+        x, _ = solver.step(output[:, : x.shape[1]].float(), x, s - 1)
+        x = x.to(family.dtype)
+        teacher, _ = forward(family, x, given, 1)
+    student, scores = mixed(family, x, given, 1, stored, gate)
+    return (student.float() - teacher.float()).square().mean(), scores
+
+
+def mixed(
+    family: Family,
+    latents: Tensor,
+    given: Conditioning,
+    s: int,
+    stored: list[Tensor],
+    gate: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """The student: output (N, C', h, w), and the scores (L, R, N) it mixed by."""
+    import torch
+
+    width, scores = len(family.branches), []
+    with torch.no_grad():
+        x = family.embed(latents)
+    for cell, kept in enumerate(stored):
+        block, r = divmod(cell, width)
+        z = family.modulated(x, given, s, block, r)
+        score = (z.float() @ gate[block, r]).sum(1).sigmoid()  # (N,)
+        # Fused products have no derivative, and before the first mixing none is asked for.
+        with torch.set_grad_enabled(x.requires_grad):
+            out = family.branch(x, given, s, block, r)
+        out = kept + score[:, None, None].to(out.dtype) * (out - kept)
+        x = family.add(x, out, given, s, block, r)
+        scores.append(score)
+    return family.head(x, given, s), torch.stack(scores).view(-1, width, len(latents))

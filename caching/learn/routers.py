@@ -1,0 +1,149 @@
+"""Routers in training: one number per cell that may be reused, its optimiser and its pictures.
+
+A router is L R logits of one step; sigmoid of a logit is the probability w to compute the cell.
+Shapes: S steps, L blocks, R branches, N batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from caching.learn.base import Data
+from caching.methods.routers import sigmoid
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from caching.models.family import Conditioning, Family
+    from caching.models.model import Model
+
+CLAMP = 5.0
+POOL_SEED = 2**31 + 2_000_000  # of pictures the model draws for itself: no seed of a page
+POOL_BATCH = 16
+
+
+class Routers:
+    """The routers of all steps, in the order of execution.
+
+    Logits start from a standard normal distribution, as L2C's do, and stay in -5..5. One AdamW for
+    all, without decay; it leaves a router alone while another learns. What is not trained computes
+    (its logit is 5).
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        trained: Iterable[int],
+        *,
+        rate: float,
+        seed: int,
+        device: Any = "cpu",
+    ) -> None:
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        self.shape, self.trained = shape, tuple(trained)
+        drawn = torch.randn(shape, generator=generator).flatten(1).to(device)
+        self.logits = [
+            (drawn[s] if s in self.trained else torch.full_like(drawn[s], CLAMP)).requires_grad_()
+            for s in range(shape[0])
+        ]
+        mine = [self.logits[s] for s in self.trained]
+        self.optimiser = torch.optim.AdamW(mine, lr=rate, weight_decay=0.0) if mine else None
+
+    def update(self, s: int, loss: Tensor) -> None:
+        """One step of the optimiser down the gradient of `loss`, for the router of step `s`."""
+        import torch
+
+        assert self.optimiser is not None
+        # Of the logits alone: the model's parameters would each want a gradient of their own.
+        (self.logits[s].grad,) = torch.autograd.grad(loss, [self.logits[s]])
+        self.optimiser.step()
+        self.logits[s].grad = None
+        with torch.no_grad():
+            self.logits[s].clamp_(-CLAMP, CLAMP)
+
+    def table(self) -> np.ndarray:
+        """All logits, float32 (S, L, R)."""
+        rows = np.stack([logit.detach().cpu().numpy() for logit in self.logits])
+        return rows.reshape(self.shape).astype(np.float32)
+
+    def probs(self) -> np.ndarray:
+        """Probabilities to compute, float32 (S, L, R); 1 where nothing is trained."""
+        found = sigmoid(self.table())
+        rest = [s for s in range(self.shape[0]) if s not in self.trained]
+        found[rest] = 1.0
+        return found
+
+
+def share_of(probs: np.ndarray, theta: float) -> float:
+    """The share of all cells that would be reused: where the probability is at most `theta`."""
+    return float((probs <= theta).mean())
+
+
+def conditioning(
+    family: Family, timesteps: Sequence[float], labels: Tensor, *, guided: bool = False
+) -> Conditioning:
+    """Of a batch for these timesteps, the null class behind it where it is guided."""
+    import torch
+
+    labels = labels.to(family.device)
+    if guided:
+        labels = torch.cat([labels, torch.full_like(labels, family.classes)])
+    with torch.no_grad():
+        return family.condition(torch.tensor(list(timesteps), device=family.device), labels)
+
+
+@dataclass(frozen=True, eq=False)
+class _Drawing:
+    """Pictures drawn so far, of how many."""
+
+    done: int
+    total: int
+
+
+def drawn_data(
+    model: Model,
+    count: int,
+    *,
+    steps: int,
+    cfg_scale: float,
+    seed: int,
+    stopped: Callable[[], bool] | None,
+) -> Iterator[_Drawing | Data]:
+    """The model's own pictures to learn from, classes in turn; ends early when stopped."""
+    import torch
+
+    from caching.engine.run import Run, iter_sample
+
+    found, classes = [], len(model.class_names)
+    labels = [n % classes for n in range(count)]
+    for start in range(0, count, POOL_BATCH):
+        some = labels[start : start + POOL_BATCH]
+        for event in iter_sample(
+            model,
+            label=some,
+            seed=POOL_SEED + 10_000 * seed + start,
+            steps=steps,
+            cfg_scale=cfg_scale,
+            stopped=stopped,
+        ):
+            if isinstance(event, Run):
+                found.append(event.latents)
+        if stopped is not None and stopped():
+            return
+        yield _Drawing(start + len(some), count)
+    words = f"{count} pictures of its own ({steps} steps, guidance {cfg_scale:g})"
+    yield Data(torch.cat(found), torch.tensor(labels), words)
+
+
+def some_rows(data: Data, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Latents (N, C, h, w) float32 and labels (N,), drawn with replacement."""
+    import torch
+
+    rows = torch.randint(len(data.labels), (count,), generator=generator)
+    return data.latents[rows].float(), data.labels[rows]

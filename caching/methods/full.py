@@ -1,0 +1,21 @@
+"""Full: every cell computed, what all methods are judged against; a baseline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from caching.methods.base import Method, Plan, Setting
+
+
+@dataclass(frozen=True)
+class Full(Method):
+    """The model as it is."""
+
+    name = "full"
+    title = "Full"
+    about = "Computes everything: the run that all others are judged against."
+    faithfulness = "recalibrated here"
+    because = "A baseline, of no paper: the model as it is."
+
+    def plan(self, setting: Setting) -> Plan:
+        return Plan(setting.full())

@@ -1,0 +1,115 @@
+"""A finished calibration of predictions, kept as one file of plain arrays; some ship with us.
+
+What a model answers to schedules depends on its weights, the number of steps, guidance and sampler,
+so each file is for one of these settings.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caching.errors import RequestError, ScheduleError
+from caching.predict.fit import Estimate, Estimator, predict_error
+from caching.predict.response import Response
+from caching.schedule import Schedule
+
+SHIPPED = Path(__file__).resolve().parents[2] / "presets" / "predictions"
+VERSION = 1
+MAX_BYTES = 64 * 2**20
+ARRAYS = ("center", "spread", "known", "bends", "slopes", "inverse")
+NUMBERS = ("level_db", "length", "widen", "median_db", "spearman", "runs")
+
+
+@dataclass(frozen=True)
+class For:
+    """What a prediction is for."""
+
+    weights_hash: str
+    steps: int
+    cfg_scale: float
+    sampler: str
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Response and estimator of one setting.
+
+    Attributes:
+        of: the setting.
+        source: how it was made, where and when, in words.
+    """
+
+    of: For
+    response: Response
+    estimator: Estimator
+    source: str
+
+    def predict(self, schedule: Schedule) -> Estimate:
+        """PSNR against the full run to expect, in the mean over pictures.
+
+        Raises:
+            ScheduleError: the schedule is of another shape.
+        """
+        return predict_error(schedule, self.response, self.estimator)
+
+    def to_bytes(self) -> bytes:
+        """An .npz file of plain arrays."""
+        e = self.estimator
+        numbers = {name: getattr(e, name) for name in NUMBERS}
+        words = {"kept": VERSION, **asdict(self.of), "source": self.source, "estimator": numbers}
+        arrays: dict[str, Any] = {name: getattr(e, name) for name in ARRAYS}
+        arrays["words"] = np.frombuffer(json.dumps(words).encode(), np.uint8)
+        arrays["response"] = np.frombuffer(self.response.to_bytes(), np.uint8)
+        file = io.BytesIO()
+        np.savez(file, **arrays)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Kept:
+        """What `to_bytes` gave; RequestError for anything else."""
+        if len(data) > MAX_BYTES:
+            raise RequestError(f"a kept prediction of {len(data)} bytes: expected {MAX_BYTES}.")
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                words = json.loads(file["words"].tobytes().decode())
+                if words["kept"] != VERSION:
+                    raise ValueError(f"it is of version {words['kept']!r:.20}")
+                numbers = {name: float(words["estimator"][name]) for name in NUMBERS}
+                arrays = {name: file[name] for name in ARRAYS}
+                if not all(np.isfinite(a).all() for a in arrays.values()):
+                    raise ValueError("it holds numbers that are not finite")
+                runs = int(numbers.pop("runs"))
+                estimator = Estimator(**arrays, **numbers, runs=runs)
+                of = For(
+                    str(words["weights_hash"]),
+                    int(words["steps"]),
+                    float(words["cfg_scale"]),
+                    str(words["sampler"]),
+                )
+                response = Response.from_bytes(file["response"].tobytes())
+                return cls(of, response, estimator, str(words["source"]))
+        except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            if isinstance(error, ScheduleError):
+                raise RequestError(f"a kept prediction cannot be read: {error}") from error
+            raise RequestError(
+                f"this is no kept prediction ({error}); expected what `python -m presets.predict` "
+                "writes."
+            ) from error
+
+
+@cache
+def shipped(of: For, folder: Path = SHIPPED) -> Kept | None:
+    """The shipped prediction for a setting, None where there is none."""
+    for path in sorted(folder.glob("*.npz")):
+        kept = Kept.from_bytes(path.read_bytes())
+        if kept.of == of:
+            return kept
+    return None

@@ -1,0 +1,274 @@
+"""The Method box: choosing a method, moving its controls, calibrating it, letting it decide."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from caching.learn.trainers import TRAINERS
+from caching.measure.result import Result
+from caching.methods import Method, Plan, Unready
+from viz import text
+from viz.methods import (
+    SLOTS,
+    about_html,
+    kind_of,
+    method_from,
+    sentence,
+    slots_of,
+    threshold_of,
+)
+from viz.pages import studio
+from viz.pages.edits import Parts, with_brushes
+from viz.pages.runs import Runs, failed
+from viz.pages.visit import Visit
+from viz.setting import Missing, RecordedSetting, Watched
+from viz.state import Repaint
+from viz.work import Made
+
+TELL_EVERY_S = 0.2
+NUMBERS = tuple(f"number{k}" for k in range(SLOTS))
+WORDS = tuple(f"word{k}" for k in range(SLOTS))
+BUTTONS = ("calibrate", "decide", "bake", "to_learn")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a method makes of a page as it stands, without running anything.
+
+    Attributes:
+        plan: None if there is none yet.
+        missing: what there would have to be first.
+        words: why there is no plan.
+        wrong: whether nothing can help: the method does not go with this model or step count.
+    """
+
+    plan: Plan | None = None
+    missing: Missing = ""
+    words: str = ""
+    wrong: bool = False
+
+
+class Methods(Runs):
+    """The handlers of the Method box, on top of edits and runs."""
+
+    # -- choosing and turning ------------------------------------------------------------------
+
+    def choose(self, name: Any, visit: Visit) -> Parts:
+        """A method was chosen: show its controls as they were left, and paint what it makes."""
+        try:
+            kind = kind_of(name)
+        except ValueError as error:
+            return self._refuse(visit, str(error))
+        visit.method = visit.left.get(kind.name) or kind()
+        return {**slot_parts(visit.method), **self._apply(visit, visit.method)}
+
+    def turn(self, name: Any, *given: Any) -> Parts:
+        """A control of the chosen method moved; `given`: numbers, words of all slots, the visit."""
+        *values, visit = given
+        try:
+            visit.method = method_from(name, values[:SLOTS], values[SLOTS:])
+        except ValueError as error:
+            return self._refuse(visit, str(error))
+        visit.left[visit.method.name] = visit.method
+        return self._apply(visit, visit.method)
+
+    def threshold_curves(self, visit: Visit) -> Parts:
+        """The curves of changes with the threshold of the chosen method drawn in, if it has one."""
+        threshold = None if visit.method is None else threshold_of(visit.method)
+        return {"curves": visit.curves(threshold)}
+
+    def _apply(self, visit: Visit, method: Method) -> Parts:
+        """Paint what a method makes, or say in its box what it needs."""
+        look = self._look(visit, method)
+        parts = box_parts(visit, method, look)
+        if look.plan is not None and look.plan.policy is None:
+            return {**parts, **self._paint(visit, method, look.plan)}
+        visit.refused = True  # nothing was painted, so no run follows
+        if look.wrong and method.faithfulness != "does not apply":
+            return {**parts, **self._refuse(visit, sentence(look.words))}
+        return {**parts, "notice": ""}
+
+    def _paint(self, visit: Visit, method: Method, plan: Plan) -> Parts:
+        schedule = with_brushes(plan.schedule, visit.state.schedule)
+        return self._dispatch(visit, Repaint(method.words, schedule, f"method {method.name}"))
+
+    def _look(self, visit: Visit, method: Method) -> Look:
+        """What the method makes of what is known; never runs the model."""
+        change = known_change(visit)
+        setting = self.engine.setting(visit.state, change=change, learned=visit.learned)
+        watched = Watched(setting or RecordedSetting(visit.state, change))
+        try:
+            return Look(method.plan(watched))
+        except Unready as error:
+            return Look(missing=watched.missing or "calibration", words=str(error))
+        except ValueError as error:
+            return Look(words=str(error), wrong=True)
+        except Exception as error:
+            # A method is somebody's module; whatever it does, the page must go on.
+            log.exception("method %s failed", method.name)
+            return Look(words=f"{method.title} failed ({type(error).__name__})", wrong=True)
+
+    def box(self, visit: Visit) -> Parts:
+        """The box of the chosen method for what is known by now; nothing is painted."""
+        method = visit.method
+        return {} if method is None else box_parts(visit, method, self._look(visit, method))
+
+    # -- what changes the box from outside --------------------------------------------------
+
+    def configure(self, label: Any, seed: Any, cfg_scale: Any, sampler: Any, visit: Visit) -> Parts:
+        """Class, seed, guidance or sampler changed; a calibration belongs to the last two."""
+        before = visit.state.settings
+        parts = super().configure(label, seed, cfg_scale, sampler, visit)
+        now = visit.state.settings
+        same = (before.cfg_scale, before.sampler) == (now.cfg_scale, now.sampler)
+        return parts if same else {**parts, **self.box(visit)}
+
+    def resteps(self, steps: Any, visit: Visit) -> Parts:
+        """Another number of steps, which what was calibrated or learned may not be for."""
+        parts = super().resteps(steps, visit)
+        return {**parts, **self.box(visit)}
+
+    def _finished(self, visit: Visit, name: str, result: Result) -> Parts:
+        parts = super()._finished(visit, name, result)
+        return {**parts, **self.box(visit)} if "grid" in parts else parts
+
+    # -- what runs the model ---------------------------------------------------------------
+
+    def calibrate(self, name: Any, *given: Any) -> Iterator[Parts]:
+        """Measure what the chosen method needs, then paint what it makes."""
+        parts = self.turn(name, *given)
+        visit: Visit = given[-1]
+        if parts["notice"]:
+            yield parts
+            return
+        before = visit.state
+        plan = yield from self._prepared(visit)
+        method = visit.method
+        if plan is None or method is None:
+            return
+        parts = self.box(visit)
+        same = visit.state.schedule.actions.shape == before.schedule.actions.shape
+        if plan.policy is not None:
+            parts["notice"] = studio.notice_html(text.CALIBRATED_POLICY, "ready")
+        elif same and visit.state.model == before.model:
+            parts |= self._apply(visit, method)
+            if not parts["notice"]:
+                parts["notice"] = studio.notice_html(text.CALIBRATED, "ready")
+        yield parts
+
+    def run_policy(self, name: Any, *given: Any) -> Iterator[Parts]:
+        """Let the chosen method decide step by step, and show what it decides as it does."""
+        parts = self.turn(name, *given)
+        visit: Visit = given[-1]
+        if parts["notice"]:
+            yield parts
+            return
+        plan = yield from self._prepared(visit)
+        if plan is None:
+            return
+        if plan.policy is None:
+            yield self._refuse(visit, text.NO_POLICY)
+            return
+        visit.refused = False
+        yield from self._run(visit, plan.policy)
+
+    def bake(self, visit: Visit) -> Parts:
+        """Paint what the last policy decided."""
+        result = visit.result
+        if result.policy is None:
+            return self._refuse(visit, text.NOTHING_TO_BAKE)
+        baked = with_brushes(result.schedule, visit.state.schedule)
+        return self._dispatch(visit, Repaint(f"bake {result.policy}", baked))
+
+    def _prepared(self, visit: Visit) -> Generator[Parts, None, Plan | None]:
+        """The chosen method's plan, running the model for whatever it still needs.
+
+        None when it was stopped or could not be made; that has been said by then.
+        """
+        method, state = visit.method, visit.state
+        assert method is not None
+        if not (look := self._look(visit, method)).missing:
+            if look.plan is None:
+                yield self._refuse(visit, sentence(look.words))
+            return look.plan
+        stopped = visit.session.begin_run()
+        mine = visit.busy = object()
+        shown = 0.0
+        try:
+            yield from self._waiting(visit)
+            for item in self.engine.plan(
+                state,
+                method,
+                change=known_change(visit),
+                learned=visit.learned,
+                stopped=stopped,
+            ):
+                if isinstance(item, Made):
+                    return item.value
+                if (now := time.monotonic()) - shown >= TELL_EVERY_S:
+                    shown = now
+                    words = f"Calibrating {method.title}: {item.words} …"
+                    yield {"notice": studio.notice_html(words, "busy")}
+        except Exception as error:
+            visit.refused = True
+            yield {"notice": failed("calibration", error)}
+            return None
+        finally:
+            if visit.busy is mine:
+                visit.busy = None
+        if visit.session.at_rest:
+            yield {"notice": studio.notice_html(text.STOPPED)}
+        return None
+
+
+def known_change(visit: Visit) -> np.ndarray | None:
+    """(S, L, R, K) of the last full run, carried over to the page's steps; None before one."""
+    tables = studio.tables_for(visit.tables, visit.state.schedule.steps)
+    return tables.change.astype(np.float32) if studio.changes_known(tables) else None
+
+
+def slot_parts(method: Method) -> Parts:
+    """The places for controls, as a method fills them."""
+    parts: Parts = {}
+    for number, word, slot in zip(NUMBERS, WORDS, slots_of(method), strict=True):
+        parts[number] = gr.update(visible=False)
+        parts[word] = gr.update(visible=False)
+        if (control := slot.control) is None:
+            continue
+        common = {"visible": True, "label": control.label, "value": slot.value}
+        about = control.about or None
+        if slot.is_list:
+            parts[word] = gr.update(choices=list(control.choices), info=about, **common)
+        else:
+            parts[number] = gr.update(
+                minimum=control.least,
+                maximum=control.most,
+                step=1 if control.whole else control.step,
+                info=about,
+                **common,
+            )
+    return parts
+
+
+def box_parts(visit: Visit, method: Method, look: Look) -> Parts:
+    """What the box says and which buttons it has."""
+    decides = look.plan is not None and look.plan.policy is not None
+    shown = {
+        "calibrate": look.missing == "calibration",
+        "to_learn": look.missing == "training" and method.name in TRAINERS,
+        "decide": decides,
+        "bake": decides or visit.result.policy is not None,
+    }
+    words = look.words if not look.wrong or method.faithfulness == "does not apply" else ""
+    return {
+        "about": about_html(type(method), plan=look.plan, missing=words),
+        **{name: gr.update(visible=on) for name, on in shown.items()},
+    }
