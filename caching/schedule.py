@@ -204,6 +204,16 @@ class Schedule:
         return computed
 
     @property
+    def renewed(self) -> NDArray[np.bool_]:
+        """Bool (S, L, R): True where later steps find an output of this step for a computed one.
+
+        The branch is computed, or its predictor `renews` it.
+        """
+        numbers = [n for n, p in enumerate(self.legend, 1) if p.renews]
+        renewed: NDArray[np.bool_] = np.isin(self.actions, [COMPUTE, *numbers]) & ~self.covered
+        return renewed
+
+    @property
     def is_full(self) -> bool:
         """Whether everything is computed as the model itself would."""
         return not self.actions.any() and not self.step_actions.any()
@@ -228,8 +238,8 @@ class Schedule:
         return dict(zip(names, row_text.encode(self.actions, self.letters), strict=True))
 
     def age(self) -> NDArray[np.int16]:
-        """Int16 (S, L, R): steps since the cell was last computed, 0 where it is computed."""
-        return edits.age(self.computed)
+        """Int16 (S, L, R): steps since the cell was last computed or renewed, 0 where it is."""
+        return edits.age(self.renewed)
 
     def diff(self, other: Schedule) -> ScheduleDiff:
         """Which cells differ from those of `other`, which has the same shape and branches."""

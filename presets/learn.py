@@ -33,6 +33,7 @@ PICTURES_SEED = 4000  # no shard of `presets.train` has it
 # What the shipped files are made with; prices of computing, cheap computing first.
 SHIPPED: dict[str, dict[str, Any]] = {
     "l2c": {"weights": (1e-4, 2e-4, 5e-4), "iterations": 700, "rate": 0.1, "batch": 8},
+    "lazydit": {"weights": (1e-4, 3e-4, 1e-3)},
     "harmonica": {"weights": (1e-8, 3e-8), "iterations": 100, "rate": 0.1, "batch": 2},
 }
 
@@ -66,7 +67,7 @@ def together(parts: list[Learned]) -> Learned:
     names = set.intersection(*(set(part.values) for part in parts))
     values = {
         name: np.concatenate([np.atleast_1d(part.values[name]) for part in parts])
-        for name in sorted(names & {"logits", "weights"})
+        for name in sorted(names & {"logits", "gates", "weights"})
     }
     weights = [float(part.options["weight"]) for part in parts]
     return replace(

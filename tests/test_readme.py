@@ -7,6 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from caching.cli import COMMANDS
 from caching.methods import METHODS
 from caching.methods.listing import BEGIN, END, markdown
 
@@ -69,3 +70,8 @@ def test_methods_table_is_that_of_the_registry() -> None:
     assert sorted(re.findall(r"`(\w+)`", row[0])[0] for row in rows) == sorted(METHODS)
     assert all(len(row) == 6 for row in rows)
     assert refresh in README
+
+
+def test_every_command_of_the_shell_is_named() -> None:
+    (sentence,) = re.findall(r"From a shell, `python -m caching` has (.*?);", README, re.DOTALL)
+    assert re.findall(r"`(\w+)`", sentence) == [command.NAME for command in COMMANDS]

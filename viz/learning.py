@@ -108,7 +108,10 @@ def trainer_from(name: Any, power: Any, theta: Any, iterations: Any) -> Trainer:
             f"{', '.join(n for _, n in offered())}."
         )
     kind = TRAINERS[name]
-    found: dict[str, Any] = {"iterations": int(_between("iterations", iterations, 1, 10**5))}
+    count = _between("iterations", iterations, 1, 10**5)
+    if count != math.floor(count):
+        raise RequestError(f"iterations is {count:g}, expected a whole number.")
+    found: dict[str, Any] = {"iterations": int(count)}
     if (price := price_of(kind)) is not None:
         middle = power_of(price)
         found[price.name] = 10 ** _between(price.label, power, middle - POWERS, middle + POWERS)
@@ -202,9 +205,9 @@ def _pictures(
     return found
 
 
-def layer_of(learning: Learning, title: str) -> dict[str, Any]:
+def layer_of(learning: Learning) -> dict[str, Any]:
     """The router as the painter's colours: how likely each cell is computed."""
-    return grid_layer(learning.probs, label=f"{title}: probability to compute", low=0.0, high=1.0)
+    return grid_layer(learning.probs, label="probability to compute", low=0.0, high=1.0)
 
 
 def smoothed(losses: Sequence[float], points: int = POINTS) -> np.ndarray:
@@ -221,7 +224,7 @@ def panel_html(learning: Learning | None, learned: Learned | None = None) -> str
         losses: Sequence[float] = learned.curve.get("loss", ())
         shares = learned.curve.get("share", (0.0,))
         words = (
-            f"Learned in {time_words(learned.seconds)}: {learned.iterations} iterations; "
+            f"Learned in {time_words(learned.seconds)} and {learned.iterations} iterations; "
             f"{shares[-1]:.0%} of the cells reused."
         )
     elif learning is not None:

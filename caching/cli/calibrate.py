@@ -34,6 +34,7 @@ FEW = 8  # numbers are printed one by one up to here
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("method", help="name of a method (see `methods`)")
     shared.add_options(parser, "the method")
+    plans.add_learned(parser)
     shared.add_model(parser)
 
 

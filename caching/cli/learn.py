@@ -122,12 +122,15 @@ def watched(
     """Runs a training to its end, and says how it goes on."""
     from caching.learn.store import Learned
 
-    said = time.monotonic()
+    said, doing = time.monotonic(), ""
     for event in events:
         if isinstance(event, Learned):
             return event
         if math.isnan(event.loss):
             terminal.progress(f"{title}: {event.doing}", event.iteration, event.iterations)
+            if event.doing != doing and not terminal.err.isatty():
+                terminal.say(f"{title}: {event.doing}")
+            doing = event.doing
             continue
         words = (
             f"{title}: loss {event.loss:.3g}, {event.share:.0%} reused, "

@@ -52,6 +52,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--method", metavar="NAME", help="fills the grid or decides on the way (see `methods`)"
     )
+    add_learned(group)
     group.add_argument(
         "--schedule", metavar="FILE", help="a schedule of any known format, or a picture of ours"
     )
@@ -69,39 +70,65 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_learned(parser: Any) -> None:
+    """What `learn` wrote, beside what ships."""
+    parser.add_argument(
+        "--learned",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a .json that `learn` wrote, instead of what ships; several times",
+    )
+
+
 def schedule_of(asked: argparse.Namespace, model: Model, terminal: Terminal) -> Chosen:
     """What was asked for; calibrates where a method needs it."""
-    if asked.method is not None and asked.schedule is not None:
-        raise RequestError("--method and --schedule were both given, expected one of them.")
-    if asked.method is None and asked.resample and asked.schedule is None:
-        raise RequestError("--resample was given without a --schedule to carry over.")
-    if asked.method is not None:
-        if asked.resample:
-            raise RequestError("--resample is for --schedule; a method is made for any --steps.")
-        method = method_asked(asked.method, asked.set)
-        setting = setting_of(asked, model, terminal)
-        plan = method.plan(setting)
-        for note in plan.notes:
-            terminal.say(f"  {note}")
-        return Chosen(plan.schedule, plan.policy, method)
+    _agree(asked)
     if asked.schedule is not None:
         return Chosen(_from_file(asked, model, terminal))
-    if asked.set:
+    if asked.method is None:
+        steps = asked.steps if asked.steps is not None else STEPS
+        return Chosen(Schedule.full(steps, model.blocks, branches=model.branches))
+    method = method_asked(asked.method, asked.set)
+    plan = method.plan(setting_of(asked, model, terminal))
+    for note in plan.notes:
+        terminal.say(f"  {note}")
+    return Chosen(plan.schedule, plan.policy, method)
+
+
+def _agree(asked: argparse.Namespace) -> None:
+    """Refuses options that would go unheard."""
+    if asked.method is not None and asked.schedule is not None:
+        raise RequestError("--method and --schedule were both given, expected one of them.")
+    if asked.resample and asked.schedule is None:
+        raise RequestError("--resample was given without a --schedule: it carries a file over.")
+    if asked.learned and asked.method is None:
+        raise RequestError(f"--learned {asked.learned[0]:.60} was given without a --method.")
+    if asked.set and asked.method is None and asked.schedule is None:
         raise RequestError(f"--set {asked.set[0]:.60} was given without a --method or --schedule.")
-    steps = asked.steps if asked.steps is not None else STEPS
-    return Chosen(Schedule.full(steps, model.blocks, branches=model.branches))
 
 
 def setting_of(asked: argparse.Namespace, model: Model, terminal: Terminal) -> ModelSetting:
     """The model with the run asked for; what calibrations do is told on the terminal."""
     from caching.engine.request import prepare
-    from caching.methods.setting import ModelSetting
+    from caching.learn.store import load_learned
+    from caching.methods.setting import ModelSetting, Shelf
 
     steps = asked.steps if asked.steps is not None else STEPS
     # Refuses here what the engine would, before something is calibrated for it.
     prepare(model, None, label=0, steps=steps, cfg_scale=asked.guidance, sampler=asked.sampler)
+    shelf = Shelf()
+    for path in asked.learned:
+        found = load_learned(Path(path))
+        if found.weights_hash != model.weights_hash:
+            raise RequestError(
+                f"{path} was learned for {found.model} ({found.weights_hash}), expected one for "
+                f"{model.name} ({model.weights_hash})."
+            )
+        shelf.learned.append(found)
     return ModelSetting(
         model,
+        shelf=shelf,
         steps=steps,
         cfg_scale=asked.guidance,
         sampler=asked.sampler,

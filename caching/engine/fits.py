@@ -16,7 +16,7 @@ from torch import Tensor
 
 from caching.actions.base import StepAction
 from caching.engine.executor import Executor, Stopped
-from caching.engine.plan import ran_cells, refreshed_at, renewed
+from caching.engine.plan import ran_cells, refreshed_at, renewed_cells
 from caching.engine.request import Request
 from caching.engine.samplers import make_sampler
 from caching.errors import StochasticSamplerWarning
@@ -140,12 +140,12 @@ def _used(schedule: Schedule, *, decided: bool) -> Iterator[tuple[Item, np.ndarr
     """Items of both legends that are in use, with the tables that their `parts` promise."""
     ran, whole = ran_cells(schedule)
     cells = np.where(ran & (whole | (schedule.actions != 0)), schedule.actions, COVERED)
-    remade = renewed(schedule)
+    renewed = renewed_cells(schedule)
     for number, predictor in enumerate(schedule.legend, 1):
         if decided:
             yield predictor, np.full_like(cells, number), number
         elif (cells == number).any():
-            yield predictor, np.where(remade & (cells != number), 0, cells), number
+            yield predictor, np.where(renewed & (cells != number), 0, cells), number
     for number, action in enumerate(schedule.step_legend, 1):
         steps = np.full(schedule.steps, COVERED, np.uint8)
         if not decided:

@@ -60,11 +60,9 @@ def ran_cells(schedule: Schedule) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]
     return ran, whole
 
 
-def renewed(schedule: Schedule) -> NDArray[np.bool_]:
-    """Bool (S, L, R): cells whose predictor `renews` them, on the whole batch."""
-    numbers = [n for n, p in enumerate(schedule.legend, 1) if p.renews]
-    found: NDArray[np.bool_] = np.isin(schedule.actions, numbers) & ran_cells(schedule)[1]
-    return found
+def renewed_cells(schedule: Schedule) -> NDArray[np.bool_]:
+    """Bool (S, L, R): cells that store a computed output or one that counts as such."""
+    return schedule.renewed & ran_cells(schedule)[1]
 
 
 def make_plan(schedule: Schedule, *, decided: bool = False) -> Plan:
@@ -84,7 +82,7 @@ def make_plan(schedule: Schedule, *, decided: bool = False) -> Plan:
         n: np.full((steps, cells), NEVER, np.int32) for n, p in enumerate(legend, 1) if p.computes
     }
     fresh = (flat == 0) & whole
-    anew = fresh | renewed(schedule).reshape(steps, -1)
+    anew = renewed_cells(schedule).reshape(steps, -1)
     used = [n for n in range(1, len(legend) + 1) if (flat[ran] == n).any()]
     for s in range(steps):
         for n in used:
@@ -201,7 +199,7 @@ def _until(schedule: Schedule, plan: Plan) -> NDArray[np.int32]:
     steps, legend = schedule.steps, schedule.legend
     flat, last_use = schedule.actions.reshape(steps, -1), plan.last_use.reshape(steps, -1)
     whole = ran_cells(schedule)[1].reshape(steps, -1)
-    fresh, cells = (flat == 0) & whole | renewed(schedule).reshape(steps, -1), flat.shape[1]
+    fresh, cells = renewed_cells(schedule).reshape(steps, -1), flat.shape[1]
     columns = np.arange(cells)
     refreshing = [n for n, p in enumerate(legend, 1) if p.refreshes]
     refreshed = whole & np.isin(flat, refreshing)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,12 @@ import numpy as np
 
 from caching.errors import RequestError
 from caching.learn.base import Data, Diary, LearnStep, Stop, Trainer
+from caching.learn.forward import forward
+from caching.learn.l2c import LABEL_DROP, Draw
 from caching.learn.routers import conditioning, drawn_data, some_rows
 from caching.learn.store import Learned
-from caching.methods.base import Source, number, whole
+from caching.methods.base import number, whole
+from caching.methods.dydit import DyDiT
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -21,13 +23,8 @@ if TYPE_CHECKING:
     from caching.models.family import Conditioning, Family
     from caching.models.model import Model
 
-SOURCE = Source(
-    "Dynamic Diffusion Transformer",
-    2024, "2410.03456", "NUS-HPC-AI-Lab/Dynamic-Diffusion-Transformer",
-)  # fmt: skip
 WIDTHS = (0.25, 0.5, 0.75, 1.0)
-LABEL_DROP = 0.1
-FREQUENCIES = 8
+FREQUENCIES = (0.5, 1.0, 2.0, 4.0)
 FIT_LABEL = 0
 
 
@@ -40,7 +37,7 @@ class DyDiTTrainer(Trainer):
     scores with Gumbel noise and gradients pass straight through it. In every iteration one step of
     the run is drawn and pictures are noised to it:
 
-        loss = mean (teacher - student)^2 + weight (computed / all - target)^2
+        loss = mean (teacher - student)^2 + press (computed / all - target)^2
 
     with the products of the branches over all steps. The paper turns every head and every group of
     channels on and off by a sigmoid, tunes all weights for 150,000 iterations and more on the
@@ -50,21 +47,21 @@ class DyDiTTrainer(Trainer):
     """
 
     target: float = number(0.6, 0.3, 0.95, "target", "share of all products of branches")
-    iterations: int = whole(400, 10, 100_000, "iterations")
+    press: float = number(1.0, 0, 1000, "press", "weight of missing the target", step=0.1)
+    iterations: int = whole(600, 1, 200_000, "iterations")
     rate: float = number(0.05, 0.0001, 1, "learning rate", "of AdamW")
-    weight: float = number(1.0, 0, 1000, "weight", "of missing the target", step=0.1)
     batch: int = whole(8, 1, 256, "batch", "pictures at a time; 256 in the paper")
     pool: int = whole(
         64, 1, 4096, "own pictures", "where no others are at hand, it draws these to learn from"
     )
 
     name = "dydit"
-    title = "DyDiT"
+    title = DyDiT.title
     about = (
         "Routers learn how many heads and hidden channels each block computes at each timestep, "
         "against the full model and a target share of its products."
     )
-    source = SOURCE
+    source = DyDiT.source
     takes_data = True
     takes_guidance = True
 
@@ -136,15 +133,20 @@ def _learn(
     while diary.done < trainer.iterations and not (stopped is not None and stopped()):
         logits = torch.einsum("se,elrw->slrw", clock, router)
         choice = chosen(logits, generator)
-        share = (choice * prices).sum() / steps
-        s = int(torch.randint(steps, (), generator=generator))
-        error = distance(model, solver, stacks, choice[s], s, data, trainer.batch, generator)
-        loss = error + trainer.weight * (share - trainer.target).square()
+        share = (1 + (choice[1:] * prices).sum()) / steps  # step 0 computes whole
+        s = 1 + int(torch.randint(steps - 1, (), generator=generator))
+        draw = drawn(model, s, data, trainer.batch, generator)
+        try:
+            error = distance(model, solver, stacks, choice[s], draw, stopped)
+        except Stopped:
+            break
+        loss = error + trainer.press * (share - trainer.target).square()
         optimiser.zero_grad()
         (router.grad,) = torch.autograd.grad(loss, [router])
         optimiser.step()
         table = logits.detach().cpu().numpy()
         width = np.array(WIDTHS)[table.argmax(-1)]
+        width[0] = 1
         yield diary.step(float(loss.detach()), float((width < 1).mean()), width)
     if diary.done:
         with torch.no_grad():
@@ -155,8 +157,8 @@ def _learn(
 
 
 def time_features(timesteps: tuple[float, ...]) -> np.ndarray:
-    """1, and cosines and sines of each timestep at frequencies 2^k pi / 1000; float32 (S, E)."""
-    angles = np.array(timesteps)[:, None] * (np.pi / 1000 * 2.0 ** np.arange(-1, FREQUENCIES - 5))
+    """1, and cosines and sines of each timestep, 1000 of them half a turn; float32 (S, E)."""
+    angles = np.array(timesteps)[:, None] * (np.pi / 1000 * np.array(FREQUENCIES))
     ones = np.ones((len(timesteps), 1))
     return np.concatenate([ones, np.cos(angles), np.sin(angles)], 1).astype(np.float32)
 
@@ -192,16 +194,17 @@ def stacked(
     model: Model, *, steps: int, cfg_scale: float, stopped: Stop | None = None
 ) -> list[Stack]:
     """The last linears of all cells, as the Narrow brush fits them for such a run."""
-    import torch
-
     from caching.engine.fits import PICTURES, calibrate
     from caching.engine.request import prepare
-    from caching.predictors.narrow import Narrow, channels_of, units
+    from caching.predictors.narrow import Narrow, NarrowFitter, channels_of, units
 
     family = model.family
     request, _, _ = prepare(model, None, label=FIT_LABEL, steps=steps, cfg_scale=cfg_scale)
     parts = [(b, r) for b in range(family.blocks) for r in range(len(family.branches))]
-    fitters = [Narrow(w, w).fitter(family, parts) for w in WIDTHS]
+    fitters = [
+        NarrowFitter(family, {part: Narrow(w, w).count(family, *part) for part in parts})
+        for w in WIDTHS
+    ]
     calibrate(model, request, fitters, pictures=PICTURES, stopped=stopped)
     found = []
     for part in parts:
@@ -209,13 +212,22 @@ def stacked(
         weights = full.new_zeros(len(WIDTHS), *full.shape)
         biases = full.new_zeros(len(WIDTHS), len(full))
         for i, fitter in enumerate(fitters):
-            narrow = fitter.solve(part)
-            *_, (weight, bias) = narrow.linears.values()
-            columns = channels_of(narrow.kept, full.shape[1] // units(family, *part))
+            *_, (weight, *bias) = fitter.solve(part).values()
+            columns = channels_of(fitter.kept[part], full.shape[1] // units(family, *part))
             weights[i][:, columns] = weight
-            biases[i] = 0 if bias is None else bias
+            biases[i] = bias[0] if bias else 0
         found.append((weights.detach(), biases.detach()))
     return found
+
+
+def drawn(model: Model, s: int, data: Data, batch: int, generator: Generator) -> Draw:
+    """What step `s` learns from; labels are dropped with probability 0.1."""
+    import torch
+
+    clean, labels = some_rows(data, batch, generator)
+    dropped = torch.rand(batch, generator=generator) < LABEL_DROP
+    labels = torch.where(dropped, model.family.classes, labels)
+    return Draw(s, clean, labels, torch.randn(clean.shape, generator=generator))
 
 
 def distance(
@@ -223,42 +235,42 @@ def distance(
     solver: Any,
     stacks: list[Stack],
     choice: Tensor,
-    s: int,
-    data: Data,
-    batch: int,
-    generator: Generator,
+    draw: Draw,
+    stopped: Stop | None = None,
 ) -> Tensor:
-    """Mean square between the model and its narrow self at step `s`, `choice` being (L, R, W)."""
+    """Mean square between the model and its narrow self at the draw's step, of (L, R, W)."""
     import torch
 
-    from caching.learn.forward import forward
-
-    family = model.family
-    clean, labels = some_rows(data, batch, generator)
-    dropped = torch.rand(batch, generator=generator) < LABEL_DROP
-    labels = torch.where(dropped, family.classes, labels)
-    noise = torch.randn(clean.shape, generator=generator)
-    alpha = solver.alphas[s]
-    given = conditioning(family, solver.timesteps[s : s + 1], labels)
-    x = (math.sqrt(alpha) * clean + math.sqrt(1 - alpha) * noise).to(model.device, model.dtype)
+    family, alpha = model.family, solver.alphas[draw.s]
+    given = conditioning(family, solver.timesteps[draw.s : draw.s + 1], draw.labels)
+    x = (alpha**0.5 * draw.clean + (1 - alpha) ** 0.5 * draw.noise).to(model.device, model.dtype)
     with torch.no_grad():
-        teacher, _ = forward(family, x, given, 0)
-    student = narrow_forward(family, x, given, 0, stacks, choice)
+        teacher, _ = forward(family, x, given, 0, stopped=stopped)
+    student = narrow_forward(family, x, given, 0, stacks, choice, stopped)
     return (student.float() - teacher.float()).square().mean()
 
 
 def narrow_forward(
-    family: Family, latents: Tensor, given: Conditioning, s: int, stacks: list[Stack], choice: Tensor
+    family: Family,
+    latents: Tensor,
+    given: Conditioning,
+    s: int,
+    stacks: list[Stack],
+    choice: Tensor,
+    stopped: Stop | None = None,
 ) -> Tensor:
     """The student's output (N, C', h, w): one last linear, mixed of all widths by the choice."""
     import torch
     import torch.nn.functional as F
 
+    from caching.engine.executor import Stopped
     from caching.predictors.narrow import inner_of
 
     with torch.no_grad():
         x = family.embed(latents)
     for cell, (weights, biases) in enumerate(stacks):
+        if stopped is not None and stopped():
+            raise Stopped("the training was stopped between two branches.")
         block, r = divmod(cell, len(family.branches))
         p = choice[block, r].to(x.dtype)
         # Of a mixture of linears of one input only the sum is needed.

@@ -10,20 +10,21 @@ import numpy as np
 
 from caching.errors import RequestError
 from caching.learn.base import Data, Diary, LearnStep, Stop, Trainer
-from caching.learn.l2c import cache_steps
-from caching.learn.routers import conditioning, drawn_data, some_rows
+from caching.learn.forward import forward
+from caching.learn.l2c import Draw, Pairs
+from caching.learn.routers import conditioning, drawn_data
 from caching.learn.store import Learned
-from caching.methods.base import Source, number, whole
+from caching.methods.base import number, whole
+from caching.methods.l2c import cache_steps
+from caching.methods.lazydit import LazyDiTMethod
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from caching.engine.samplers import RespacedDDIM
     from caching.models.family import Conditioning, Family
     from caching.models.model import Model
 
 THRESHOLD = 0.5
-LABEL_DROP = 0.1
 
 
 @dataclass(frozen=True)
@@ -34,34 +35,32 @@ class LazyDiTTrainer(Trainer):
     noised to it, the model runs whole and its outputs are kept; DDIM takes the pictures to the next
     step, where the teacher runs whole and the student mixes: score · computed + (1 - score) · kept,
     before the gate of the block, score = sigmoid(sum over tokens of W · Z), by picture. The loss is
-    the mean square of teacher - student over all output channels, plus ρ times the sum of all
+    the mean square of teacher - student over all output channels, plus rho times the sum of all
     scores. W starts at zero; AdamW without weight decay; labels are dropped with probability 0.1
     and nothing is guided. As in the reference, only even steps counted from the end become lazy.
 
-    There: rate 1e-4, ρ 1e-7 for attention and for feed-forward alike, 500 iterations of 512
-    pictures on a model of width 1152 with 256 tokens. Here a sum over tokens and channels is
-    smaller by about twenty, a batch by thirty, and the loss of a reused branch larger: rate and ρ
-    are raised.
+    There: rate 1e-4, rho 1e-7 for attention and for feed-forward alike, 500 iterations of 512
+    pictures. Here rho is in proportion to what reuse costs this model, about 1e-4 for a branch in
+    the middle of a run, and iterations and batch are what a CPU does in minutes.
     """
 
-    iterations: int = whole(600, 10, 20_000, "iterations")
-    rate: float = number(2e-4, 1e-5, 0.1, "rate", "of AdamW", step=1e-5)
-    penalty: float = number(1e-4, 0, 1, "ρ", "weight of the sum of scores", step=1e-6)
+    weight: float = number(
+        1e-4, 0, 1, "rho", "price of computing a branch, against the squared error", step=1e-6
+    )
+    iterations: int = whole(400, 1, 200_000, "iterations", "500 in the paper")
+    rate: float = number(2e-4, 1e-6, 0.1, "learning rate", "of AdamW; 1e-4 in the paper", step=1e-6)
     batch: int = whole(16, 1, 512, "batch", "pictures at a time; 512 in the paper")
     pool: int = whole(
         64, 1, 4096, "own pictures", "where no others are at hand, it draws these to learn from"
     )
 
     name = "lazydit"
-    title = "LazyDiT"
+    title = LazyDiTMethod.title
     about = (
         "A linear gate on the input of each branch learns, against the model itself, at which "
         "steps and for which pictures the last output will do."
     )
-    source = Source(
-        "LazyDiT: Lazy Learning for the Acceleration of Diffusion Transformers",
-        2024, "2412.12444", "shawnricecake/lazydit",
-    )  # fmt: skip
+    source = LazyDiTMethod.source
     takes_data = True
     takes_guidance = False
 
@@ -95,7 +94,7 @@ def _learn(
 ) -> Iterator[LearnStep | Learned]:
     import torch
 
-    from caching.engine.samplers import RespacedDDIM
+    from caching.engine.executor import Stopped
 
     family, lazy = model.family, cache_steps(steps)
     shape = (family.blocks, len(family.branches), family.width)
@@ -120,16 +119,16 @@ def _learn(
     gates = {s: torch.zeros(shape, device=model.device, requires_grad=True) for s in lazy}
     # One for each step, so that a step that was not drawn stays as it is.
     optimiser = torch.optim.AdamW(list(gates.values()), lr=trainer.rate, weight_decay=0.0)
-    solver = RespacedDDIM.make(model.noise, steps)
+    pairs = Pairs(model, steps)
     generator = torch.Generator().manual_seed(seed + 1)
     while diary.done < trainer.iterations and not (stopped is not None and stopped()):
-        s = lazy[int(torch.randint(len(lazy), (), generator=generator))]
-        clean, labels = some_rows(data, trainer.batch, generator)
-        dropped = torch.rand(trainer.batch, generator=generator) < LABEL_DROP
-        labels = torch.where(dropped, family.classes, labels)
-        noise = torch.randn(clean.shape, generator=generator)
-        error, score = losses(model, solver, gates[s], s, clean, noise, labels)
-        loss = error + trainer.penalty * score.sum((0, 1)).mean()
+        draw = pairs.draw(data, trainer.batch, generator)
+        s = draw.s
+        try:
+            error, score = losses(pairs, draw, gates[s], stopped)
+        except Stopped:
+            break
+        loss = error + trainer.weight * score.sum((0, 1)).mean()
         optimiser.zero_grad()
         (gates[s].grad,) = torch.autograd.grad(loss, [gates[s]])
         optimiser.step()
@@ -137,43 +136,28 @@ def _learn(
         scores[s], kept[s] = found.mean(-1), (found >= THRESHOLD).float().mean(-1)
         yield diary.step(float(loss.detach()), float(1 - kept.mean()), scores)
     if diary.done:
-        weights = np.zeros((steps, *shape), np.float32)
+        table = np.zeros((steps, *shape), np.float32)
         for s, gate in gates.items():
-            weights[s] = gate.detach().cpu().numpy()
-        yield diary.learned({"weights": weights, "scores": scores.astype(np.float32)})
+            table[s] = gate.detach().cpu().numpy()
+        yield diary.learned({"gates": table[None], "weights": np.array([trainer.weight])})
 
 
 def losses(
-    model: Model,
-    solver: RespacedDDIM,
-    gate: Tensor,
-    s: int,
-    clean: Tensor,
-    noise: Tensor,
-    labels: Tensor,
+    pairs: Pairs, draw: Draw, gate: Tensor, stopped: Stop | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Mean square between teacher and student at step `s`, and the scores (L, R, N).
-
-    Args:
-        gate: (L, R, D), what the gradients are for.
-        s: a step that follows a full one.
-        clean, noise: (N, C, h, w) that make up the latents of step s - 1.
-        labels: (N,).
-    """
+    """Mean square between teacher and student, and the scores (L, R, N), of gates (L, R, D)."""
     import torch
 
-    from caching.learn.forward import forward
-
-    family = model.family
-    alpha = solver.alphas[s - 1]
-    given = conditioning(family, solver.timesteps[s - 1 : s + 1], labels)
+    model, family, s = pairs.model, pairs.model.family, draw.s
+    alpha = pairs.solver.alphas[s - 1]
+    given = conditioning(family, pairs.solver.timesteps[s - 1 : s + 1], draw.labels)
     with torch.no_grad():
-        x = (alpha**0.5 * clean + (1 - alpha) ** 0.5 * noise).to(family.device)
-        output, stored = forward(family, x.to(family.dtype), given, 0)
-        x, _ = solver.step(output[:, : x.shape[1]].float(), x, s - 1)
-        x = x.to(family.dtype)
-        teacher, _ = forward(family, x, given, 1)
-    student, scores = mixed(family, x, given, 1, stored, gate)
+        x = (alpha**0.5 * draw.clean + (1 - alpha) ** 0.5 * draw.noise).to(model.device)
+        output, stored = forward(family, x.to(model.dtype), given, 0, stopped=stopped)
+        x, _ = pairs.solver.step(output[:, : x.shape[1]].float(), x, s - 1)
+        x = x.to(model.dtype)
+        teacher, _ = forward(family, x, given, 1, stopped=stopped)
+    student, scores = mixed(family, x, given, 1, stored, gate, stopped)
     return (student.float() - teacher.float()).square().mean(), scores
 
 
@@ -184,14 +168,19 @@ def mixed(
     s: int,
     stored: list[Tensor],
     gate: Tensor,
+    stopped: Stop | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The student: output (N, C', h, w), and the scores (L, R, N) it mixed by."""
     import torch
+
+    from caching.engine.executor import Stopped
 
     width, scores = len(family.branches), []
     with torch.no_grad():
         x = family.embed(latents)
     for cell, kept in enumerate(stored):
+        if stopped is not None and stopped():
+            raise Stopped("the training was stopped between two branches.")
         block, r = divmod(cell, width)
         z = family.modulated(x, given, s, block, r)
         score = (z.float() @ gate[block, r]).sum(1).sigmoid()  # (N,)

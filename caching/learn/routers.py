@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from caching.models.model import Model
 
 CLAMP = 5.0
+TINY = 1e-15
 POOL_SEED = 2**31 + 2_000_000  # of pictures the model draws for itself: no seed of a page
 POOL_BATCH = 16
 
@@ -53,7 +54,10 @@ class Routers:
             for s in range(shape[0])
         ]
         mine = [self.logits[s] for s in self.trained]
-        self.optimiser = torch.optim.AdamW(mine, lr=rate, weight_decay=0.0) if mine else None
+        # Prices of 1e-8 make gradients below Adam's usual 1e-8, which would slow them to nothing.
+        self.optimiser = (
+            torch.optim.AdamW(mine, lr=rate, weight_decay=0.0, eps=TINY) if mine else None
+        )
 
     def update(self, s: int, loss: Tensor) -> None:
         """One step of the optimiser down the gradient of `loss`, for the router of step `s`."""

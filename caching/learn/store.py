@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +18,26 @@ VERSION = 1
 MAX_TEXT_BYTES = 4 * 2**20
 MAX_ARRAY_BYTES = 256 * 2**20
 SHIPPED = Path(__file__).resolve().parents[2] / "presets" / "learned"
+
+BROKEN = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    EOFError,
+    RecursionError,
+    MemoryError,
+    NotImplementedError,  # of zipfile, for packings it does not know
+    zipfile.BadZipFile,
+    zlib.error,
+)
+TEXTS = ("method", "model", "weights_hash", "sampler", "data", "command", "setting")
+KINDS: dict[str, type] = {
+    **dict.fromkeys(TEXTS, str),
+    **dict.fromkeys(("steps", "seed", "iterations"), int),
+    "options": dict,
+    "curve": dict,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,14 +110,27 @@ def load_learned(path: Path) -> Learned:
         text = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(text, dict) or text.pop("cachebrush_learned", None) != VERSION:
             raise ValueError(f"it is no file of kind cachebrush_learned, version {VERSION}")
-        with np.load(arrays, allow_pickle=False) as found:
+        _check_fields(text)
+        with arrays.open("rb") as file, zipfile.ZipFile(file) as archive:
+            # Packed zeros are small: what counts is what they unpack to.
+            size = sum(item.file_size for item in archive.infolist())
+        if size > MAX_ARRAY_BYTES:
+            raise ValueError(f"its arrays unpack to {size} bytes, more than {MAX_ARRAY_BYTES}")
+        with arrays.open("rb") as file, np.load(file, allow_pickle=False) as found:
             values = {name: found[name] for name in found.files}
         if not all(np.isfinite(v).all() for v in values.values()):
             raise ValueError("an array holds numbers that are not finite")
         curve = {name: tuple(map(float, v)) for name, v in text.pop("curve").items()}
         return Learned(**text, curve=curve, values=values)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, zipfile.BadZipFile) as error:
+    except BROKEN as error:
         raise RequestError(f"{path} cannot be read as what was learned: {error}.") from error
+
+
+def _check_fields(text: Mapping[str, Any]) -> None:
+    for name, kind in KINDS.items():
+        value = text[name]
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r:.40}, expected a {kind.__name__}")
 
 
 def shipped(folder: Path = SHIPPED) -> Iterator[Learned]:

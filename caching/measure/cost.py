@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from caching.actions.base import Key, Pair, Probed
-from caching.engine.plan import make_plan, peak_bytes, ran_cells, renewed
+from caching.engine.plan import make_plan, peak_bytes, ran_cells, renewed_cells
 from caching.models.model import Model
 from caching.schedule import Schedule
 
@@ -129,7 +129,7 @@ def cache_bytes(model: Model, schedule: Schedule, rows: int) -> int:
     notes = {}
     for n in plan.ends:
         cells = whole & (schedule.actions == n)
-        computed = whole & (schedule.actions == 0) | renewed(schedule)
+        computed = renewed_cells(schedule)
         watched = plan.watched.get(n, nothing)
         held = schedule.legend[n - 1].note_bytes(family, cells, computed, watched)
         if held is not None:

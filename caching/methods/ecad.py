@@ -67,9 +67,8 @@ class Ecad(Method):
         # Of the cells alone, so that fixed and computed parts together are as fast as asked for.
         work = ((fixed + cells) / self.speedup - fixed) / cells
         found = front.within(work)
-        reached = (fixed + cells) / (
-            fixed + cells * float((found * costs).sum()) / _all(found, costs)
-        )
+        share = float((found * costs).sum()) / (len(found) * cells)
+        reached = (fixed + cells) / (fixed + cells * share)
         notes = () if reached >= self.speedup - 1e-6 else (f"The search reached {reached:.2f}x.",)
         return Plan(Schedule((~found).astype(np.uint8), branches=setting.branches), notes=notes)
 
@@ -77,7 +76,3 @@ class Ecad(Method):
         """Speed-ups spaced by ratio."""
         values = np.geomspace(1.0, 6.0, 41)
         return tuple(replace(self, speedup=min(6.0, float(v))) for v in values)
-
-
-def _all(found: np.ndarray, costs: np.ndarray) -> float:
-    return float(len(found) * costs.sum())

@@ -49,7 +49,7 @@ class AfterErtaCache(Method):
     tunes = "threshold"
 
     def plan(self, setting: Setting) -> Plan:
-        computed = within(setting.table("residuals", _residuals(setting)), self.threshold)
+        computed = within(setting.table("ertacache", _residuals(setting)), self.threshold)
         return Plan(setting.full().paint_steps(~computed, Corrected()))
 
     def ladder(self, setting: Setting) -> Sequence[Method]:

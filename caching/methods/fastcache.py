@@ -26,10 +26,10 @@ class FastCache(Method):
     A block is replaced by W x + b where δ² <= τ² χ²_{ND,1-α} / (N D), δ = ||x_s - x_{s-1}|| /
     ||x_{s-1}|| being the change of its input and N D the numbers in it. The paper has τ = 1; the
     bound is then about 1 and the test passes nearly always, so its code works with a relative
-    threshold of 0.05 besides. That is τ here; its default takes about half of the work away from
-    the shipped model's 20 steps. The paper decides during a run; here δ² is the mean over full runs, so that the grid is
-    known before. Its repository ships random maps and no code that trains them: each branch gets a
-    ridge fit on full runs (`Linear`).
+    threshold of 0.05 besides. That is τ here; the default takes away about half of the work of the
+    shipped model's 20 steps. The paper decides during a run; here δ² is the mean over full runs, so
+    that the grid is known before. Its repository ships random maps and no code that trains them:
+    each branch gets a ridge fit on full runs (`Linear`).
     """
 
     threshold: float = number(0.09, 0, 4, "τ", "of the relative change of a block's input")
@@ -55,7 +55,7 @@ class FastCache(Method):
     tunes = "threshold"
 
     def plan(self, setting: Setting) -> Plan:
-        moved, numbers = setting.table("hidden", _hidden(setting))
+        moved, numbers = setting.table("fastcache", _hidden(setting))
         bound = self.threshold**2 * chi_square(numbers, self.significance) / numbers
         little = np.zeros(moved.shape, bool)
         little[1:] = moved[1:] <= bound

@@ -48,7 +48,7 @@ class AfterFreqCa(Method):
     def ladder(self, setting: Setting) -> Sequence[Method]:
         """Every number of full steps that can be had, each with as few of them first as can be."""
         steps = setting.steps
-        found = {}
+        found: dict[int, tuple[int, int]] = {}
         for first in range(self.first, max(self.first, min(100, steps)) + 1):
             for interval in range(2, 21):
                 full = first + max(0, steps - first) // interval

@@ -4,27 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from caching.dynamic.lazydit import LazyDiT
 from caching.errors import RequestError
-from caching.methods.base import Method, Plan, Setting, Source, number
+from caching.methods.base import Method, Plan, Setting, Source, number, whole
 
-LADDER = 6.0  # the farthest logit of a threshold that tuning tries
+if TYPE_CHECKING:
+    from caching.learn.store import Learned
+
+MOST_GATES = 9
+# Scores crowd near 0 and 1, so that only the ends of the range of a threshold move much.
+LADDER = (0.01, 0.1, 0.5, 0.9, 0.99)
 
 
 @dataclass(frozen=True)
 class LazyDiTMethod(Method):
     """LazyDiT (arXiv 2412.12444): sigmoid(sum over tokens of W . Z) >= threshold computes.
 
-    The paper's threshold is 0.5 and its share of work is set by the training's ρ; here the
-    threshold is a control, so that one training gives many shares. Steps that follow a reused one
-    were not trained, there as here, and compute whatever the threshold: half of all work is the
-    least there can be.
+    The paper's threshold is 0.5, and the price rho of computing that the gates are trained at sets
+    the share of work. Gates trained at several prices lie in one file, from the most work to the
+    least. Steps that follow a lazy one are not trained, there as here, and compute whatever the
+    threshold: half of all work is the least there can be.
     """
 
     threshold: float = number(0.5, 0, 1, "threshold", "branches that score less are reused")
+    gates: int = whole(
+        1, 1, MOST_GATES, "gates", "of those that were trained, from the most work to the least"
+    )
 
     name = "lazydit"
     title = "LazyDiT"
@@ -38,27 +47,46 @@ class LazyDiTMethod(Method):
     )  # fmt: skip
     faithfulness = "as published"
     because = (
-        "Gates trained with the paper's objective for the shipped model at one number of steps, on "
-        "renders, with fewer pictures and a larger penalty than the paper's."
+        "The paper's gates, objective and threshold, trained here for this model at several rho of "
+        "its own, with a smaller batch and fewer iterations; the authors published no weights."
     )
     needs = "training"
     tunes = "threshold"
 
     def plan(self, setting: Setting) -> Plan:
         learned = setting.learned(self.name)
-        weights = learned.values.get("weights")
-        shape = (setting.steps, setting.blocks, len(setting.branches))
-        if weights is None or weights.ndim != 4 or weights.shape[:3] != shape:
-            had = "none" if weights is None else str(weights.shape)
-            raise RequestError(
-                f"lazydit: gates {had} were learned for {learned.model}, expected {shape} with the "
-                "width behind; learn it again."
-            )
-        gated = tuple(int(s) for s in np.flatnonzero(weights.any(axis=(1, 2, 3))))
-        policy = LazyDiT(weights, self.threshold, gated)
-        return Plan(setting.full(), policy, (f"Gates: {learned.title}.",))
+        found = gates_of(learned, (setting.steps, setting.blocks, len(setting.branches)))
+        which = min(self.gates, len(found))
+        mine = found[which - 1]
+        gated = tuple(int(s) for s in np.flatnonzero(mine.any(axis=(1, 2, 3))))
+        words = f"gates {which} of {len(found)}"
+        price = learned.values.get("weights")
+        if price is not None and price.shape == (len(found),):
+            words += f", trained at a price of {price[which - 1]:g} for a computed branch"
+        return Plan(setting.full(), LazyDiT(mine, self.threshold, gated), (learned.title, words))
 
     def ladder(self, setting: Setting) -> Sequence[Method]:
-        """Evenly spaced as logits, since scores crowd near 0 and 1."""
-        logits = np.linspace(-LADDER, LADDER, 25)
-        return tuple(replace(self, threshold=float(1 / (1 + np.exp(-x)))) for x in logits)
+        """All gates at several thresholds, the cheaper ones behind the dearer."""
+        learned = setting.learned(self.name)
+        found = gates_of(learned, (setting.steps, setting.blocks, len(setting.branches)))
+        return tuple(
+            replace(self, gates=which, threshold=threshold)
+            for which in range(1, min(MOST_GATES, len(found)) + 1)
+            for threshold in LADDER
+        )
+
+
+def gates_of(learned: Learned, shape: tuple[int, int, int]) -> np.ndarray:
+    """The gates (G, S, L, R, D) of what was learned, if they are of this grid.
+
+    Raises:
+        RequestError: there are none, or they are of another grid.
+    """
+    found = learned.values.get("gates")
+    if found is None or found.ndim != 5 or found.shape[1:4] != shape or not len(found):
+        had = "no gates" if found is None else f"gates of shape {found.shape}"
+        raise RequestError(
+            f"lazydit: {had} were found for {learned.model}, expected (gates, steps, blocks, "
+            f"branches, width) with {shape} in the middle; learn it again."
+        )
+    return found

@@ -16,7 +16,7 @@ from caching.predictors.donor import Donor, fingerprint
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from caching.models.family import Conditioning
+    from caching.models.family import Conditioning, Family
     from caching.models.model import Model
 
 
@@ -37,7 +37,7 @@ class LlmCache(Method):
     name = "llmcache"
     title = "LLMCache"
     about = (
-        "Where the hidden states of different pictures are most alike, a branch's output is taken "
+        "Where branches of different pictures read what is most alike, their output is taken "
         "from the run of another picture, the most similar of those kept."
     )
     source = Source(
@@ -87,7 +87,7 @@ def alike(
         cfg_scale=setting.cfg_scale,
         sampler=setting.sampler,
     )
-    seen = _Prints(setting.steps, pictures, tell)
+    seen = _Prints(model.family, setting.steps, pictures, tell)
     calibrate(model, asked, [seen], pictures=pictures, stopped=stopped)
     shape = (setting.steps, setting.blocks, len(setting.branches))
     return np.array([seen.solve(cell) for cell in np.ndindex(shape)]).reshape(shape)
@@ -96,12 +96,14 @@ def alike(
 class _Prints(Fitter):
     """The fingerprints of every cell, in the order of the pictures."""
 
-    def __init__(self, steps: int, pictures: int, tell: Tell) -> None:
+    def __init__(self, family: Family, steps: int, pictures: int, tell: Tell) -> None:
+        self.family = family
         self.prints: dict[tuple[int, int, int], list[Tensor]] = {}
         self.steps, self.pictures, self.tell, self.done = steps, pictures, tell, 0
 
     def see(self, s: int, block: int, r: int, x: Tensor, out: Tensor, given: Conditioning) -> None:
-        self.prints.setdefault((s, block, r), []).append(fingerprint(x))
+        read = self.family.modulated(x, given, s, block, r)
+        self.prints.setdefault((s, block, r), []).append(fingerprint(read))
 
     def see_step(self, s: int, before: Tensor, after: Tensor) -> None:
         self.done += 1

@@ -64,7 +64,7 @@ class ProfilingDiT(Method):
         reused = (at >= first) & ((at - first + 1) % self.interval != 0)
         if not cached or not reused.any():
             return Plan(setting.full())
-        gathered = setting.table("attention", _attention(setting))
+        gathered = setting.table("profilingdit", _attention(setting))
         if self.unit == "range":
             start = most_even(gathered, cached)
             words = f"Reused as one: blocks {start} to {start + cached - 1}."

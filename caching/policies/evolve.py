@@ -98,20 +98,21 @@ def evolve(
     costs: NDArray[np.floating],
     *,
     generations: int,
-    population: int = 64,
+    population: int = 100,
     seed: int = 0,
     tell: Callable[[int], None] | None = None,
 ) -> Evolved:
     """The front after so many generations, from one step in n computed for many n.
 
-    Parents are drawn by tournaments of two, rank before crowding; a child takes whole steps from
-    either parent between two cuts, and each of its cells flips with a chance of two cells in all.
-    Of parents and children together the better half lives on.
+    Parents are drawn by tournaments of two, rank before crowding; a child has the steps between two
+    cuts from one of them and the others from the other. Half of the children then move the cells of
+    some rows to the step after, and all of them flip about one cell, or one branch of one step. Of
+    parents and children together the better half lives on.
 
     Args:
         change: (S, L, R, K) relative change at lags 1..K, NaN where a lag reaches before step 0.
         costs: (L, R) what a computed cell costs.
-        generations, population: of the search; population is even.
+        generations, population: of the search.
         seed: of its random numbers.
         tell: told the number of each generation when it is done.
     """
@@ -160,7 +161,7 @@ def _children(
     random: np.random.Generator,
 ) -> Cells:
     """As many as there are individuals."""
-    count, steps, blocks, branches = cells.shape
+    count, steps, _, branches = cells.shape
     drawn = random.integers(0, count, (2, 2, count))  # (parent, rival, child)
     first, second = drawn[:, 0], drawn[:, 1]
     better = (rank[first] < rank[second]) | (
@@ -170,13 +171,13 @@ def _children(
     cuts = np.sort(random.integers(0, steps + 1, (2, count)), axis=0)
     at = np.arange(steps)
     inside = (at >= cuts[0][:, None]) & (at < cuts[1][:, None])  # (P, S)
-    rows = random.random((count, 1, blocks, branches)) < 0.5
-    by_step = (random.random(count) < 0.5)[:, None, None, None]
-    taken = np.where(by_step, inside[:, :, None, None], rows)
-    children = np.where(taken, cells[other], cells[one])
+    children: Cells = np.where(inside[:, :, None, None], cells[other], cells[one])
     _move(children, random)
-    size = steps * blocks * branches
-    children ^= random.random(children.shape) < 1 / size
+    # Half of the children change in whole branches of a step, the others in single cells.
+    coarse = random.random((count, 1, 1, 1)) < 0.5
+    branch = random.random((count, steps, 1, branches)) < 1 / (steps * branches)
+    cell = random.random(cells.shape) < 1 / cells[0].size
+    children = np.logical_xor(children, np.where(coarse, branch, cell))
     children[:, 0] = True
     return children
 
@@ -187,8 +188,10 @@ def _move(cells: Cells, random: np.random.Generator) -> None:
     if steps < 3:
         return
     s = random.integers(1, steps - 1, count)
-    rows = random.random((count, blocks, branches)) < random.random((count, 1, 1)) ** 2
-    rows &= (random.random(count) < 0.5)[:, None, None]
+    some = random.random((count, blocks, branches)) < random.random((count, 1, 1))
+    whole = random.random((count, 1, branches)) < 0.5
+    moving = random.random((count, 1, 1)) < 0.5
+    rows = (some | whole) & moving
     who = np.arange(count)
     here, there = cells[who, s], cells[who, s + 1]
     cells[who, s], cells[who, s + 1] = np.where(rows, there, here), np.where(rows, here, there)

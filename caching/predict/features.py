@@ -74,10 +74,10 @@ def stands_in(schedule: Schedule) -> Stand:
     """What stands in at every cell that is not computed.
 
     Predictors that combine stored outputs count as what they are. All others, and cells that a
-    whole-step action covers, count as reuse of the newest output.
+    whole-step action covers, count as reuse of the newest output; one that `renews` as computed.
     """
     steps = schedule.steps
-    computed = schedule.computed.reshape(steps, -1)
+    computed = schedule.renewed.reshape(steps, -1)
     actions = np.where(schedule.covered, 0, schedule.actions).reshape(steps, -1)
     found: list[tuple[int, int, int, float, bool]] = []
     forecasts = [isinstance(p, Combination) and p.kind == "forecast" for p in schedule.legend]
@@ -120,7 +120,7 @@ def features(schedule: Schedule, response: Response) -> NDArray[np.float64]:
     steps, rows, ages = shape[0], shape[1] * shape[2], response.ages
     s = stands_in(schedule)
     cell, size = s.step * rows + s.row, steps * rows
-    reused = ~schedule.computed.reshape(steps, rows)
+    reused = ~schedule.renewed.reshape(steps, rows)
     # Beyond the largest age known, effects go on in proportion.
     known, beyond = np.minimum(s.age, ages), np.maximum(1.0, s.age / ages)
     scale = s.weight * beyond

@@ -225,11 +225,11 @@ def predict(schedule: Schedule, tables: Tables) -> Prediction:
     ms = _total(batch * np.maximum(embeds, heads) * tables.fixed_ms) + _rows(wide * cell_ms)
 
     age = schedule.age().astype(np.int64)
-    # Computed cells have age 0: index 0 is read for them and then multiplied away.
+    # Cells that are computed or renewed have age 0: index 0 is read for them, and multiplied away.
     lag = np.clip(age, 1, lags) - 1
     change = np.take_along_axis(tables.change, lag[..., None], axis=3)[..., 0]
     as_reused = change.astype(np.float64) * np.maximum(1.0, age / lags)
-    drift = _rows(np.where(zeroed, 1.0, as_reused) * ~computed)
+    drift = _rows(np.where(zeroed, 1.0, as_reused) * (age > 0))
 
     ones, every = np.ones(steps), np.ones(computed.shape)
     full_macs = _total(ones * tables.fixed_macs) + _rows(every * tables.compute_macs)

@@ -21,15 +21,15 @@ LIMIT_MIB = 1024.0
 
 @dataclass(frozen=True)
 class Donor(Predictor):
-    """F of the calibration run whose tokens, mean over the picture, point the same way as here.
+    """F of the calibration run whose fingerprint in this cell is nearest by cosine similarity.
 
     LLMCache (arXiv 2512.16843) keeps the activations that each layer of a language model gave for
     earlier inputs and gives them for a new one whose fingerprint is near by cosine similarity. Here
     the earlier requests are the full runs that fits are made on, pictures of labels spread over the
-    classes from noise that no seed gives, and a fingerprint is the hidden state before the branch,
-    mean over tokens, at the same step. Each row of the batch, a picture's pass, takes the most
-    similar row of any donor. There is no threshold: the schedule says where donors stand in, and
-    nothing of this run need be stored.
+    classes from noise that no seed gives, and a fingerprint is what the branch reads at this step,
+    normed and modulated and so of the class too, mean over tokens. Each row of the batch, a
+    picture's pass, takes the most similar row of any donor. There is no threshold: the schedule
+    says where donors stand in, and nothing of this run need be stored.
 
     All donors' outputs of every cell it is painted on are kept, in half precision (float16, or
     bfloat16 as the model), and more than 1 GiB of them is refused.
@@ -58,13 +58,15 @@ class Donor(Predictor):
         raise NotImplementedError("a donor is chosen by the hidden state: use stand_in")
 
     def stand_in(self, cell: Cell) -> Tensor:
-        prints, outputs = cell.fitted[cell.s, cell.block, cell.r]
-        found: Tensor = outputs[nearest(fingerprint(cell.x), prints)].to(cell.x.dtype)
+        where = cell.s, cell.block, cell.r
+        prints, outputs = cell.fitted[where]
+        mine = fingerprint(cell.family.modulated(cell.x, cell.given, *where))
+        found: Tensor = outputs[nearest(mine, prints)].to(cell.x.dtype)
         return found
 
 
 def fingerprint(x: Tensor) -> Tensor:
-    """Unit vectors (N, D), float32 or more: the mean over tokens of x (N, T, D)."""
+    """Unit vectors (N, D), float32 or more: the mean over tokens of what is read, x (N, T, D)."""
     import torch
     import torch.nn.functional as F
 
@@ -101,7 +103,7 @@ class _Fitter(Fitter):
                 f"donor: outputs of {len(self.seen)} cells take more than {LIMIT_MIB:g} MiB: "
                 "expected fewer; paint it on fewer steps or blocks"
             )
-        rows.append((fingerprint(x), kept))
+        rows.append((fingerprint(self.family.modulated(x, given, s, block, r)), kept))
 
     def solve(self, part: Any) -> tuple[Tensor, Tensor]:
         import torch

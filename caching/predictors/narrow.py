@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 RIDGE = 0.1
 
 
-class Narrowed(NamedTuple):
-    """A branch with some of its units: name of a linear -> weight (out, in) and bias (out,)."""
-
-    kept: Tensor  # (k,) int64, rising: numbers of heads or of hidden channels
-    linears: dict[str, tuple[Tensor, Tensor | None]]
+Linears = dict[str, tuple["Tensor", ...]]
+"""Name of a linear -> weight (out, in) and, where it has one, bias (out,)."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +78,7 @@ class Narrow(Predictor):
     def stand_in(self, cell: Cell) -> Tensor:
         import torch.nn.functional as F
 
-        linears = cell.fitted[cell.block, cell.r].linears
+        linears: Linears = cell.fitted[cell.block, cell.r]
 
         def linear(name: str, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
             return F.linear(x, *linears[name])
@@ -102,22 +99,19 @@ def units(family: Family, block: int, r: int) -> int:
     return last.shape[1]
 
 
-def narrowed(
-    family: Family, block: int, r: int, kept: Tensor, last: tuple[Tensor, Tensor | None]
-) -> Narrowed:
-    """A branch with the units `kept` (k,) alone and another last linear behind them."""
-    *inner, name = family.linears(block, r)
-    linears = {}
-    for one in inner:
-        weight, bias = family.linears(block, r)[one]
-        rows = channels_of(kept, family.width // family.heads if one in "qkv" else 1)
-        if one == "up" and len(weight) == 2 * units(family, block, r):  # values, then gates
-            rows = _both(rows, len(weight) // 2)
-        linears[one] = (
-            weight.detach()[rows].contiguous(),
-            None if bias is None else bias.detach()[rows].contiguous(),
-        )
-    return Narrowed(kept, {**linears, name: last})
+def narrowed(family: Family, block: int, r: int, kept: Tensor) -> Linears:
+    """All but the last linear of a branch, with the units `kept` (k,) alone."""
+    import torch
+
+    *names, _ = family.linears(block, r)
+    found: Linears = {}
+    for name in names:
+        weight, bias = family.linears(block, r)[name]
+        rows = channels_of(kept, family.width // family.heads if name in "qkv" else 1)
+        if name == "up" and len(weight) == 2 * units(family, block, r):
+            rows = torch.cat([rows, rows + len(weight) // 2])  # values, then their gates
+        found[name] = tuple(t.detach()[rows] for t in (weight, bias) if t is not None)
+    return found
 
 
 def channels_of(kept: Tensor, size: int) -> Tensor:
@@ -127,15 +121,7 @@ def channels_of(kept: Tensor, size: int) -> Tensor:
     return (kept[:, None] * size + torch.arange(size, device=kept.device)).flatten()
 
 
-def _both(rows: Tensor, offset: int) -> Tensor:
-    import torch
-
-    return torch.cat([rows, rows + offset])
-
-
-def inner_of(
-    family: Family, x: Tensor, given: Conditioning, s: int, block: int, r: int
-) -> Tensor:
+def inner_of(family: Family, x: Tensor, given: Conditioning, s: int, block: int, r: int) -> Tensor:
     """What the last linear of a branch reads, (N, T, units' channels)."""
     import torch.nn.functional as F
 
@@ -157,7 +143,8 @@ class NarrowFitter(Fitter):
 
     def __init__(self, family: Family, counts: dict[Any, int]) -> None:
         self.family, self.counts = family, counts
-        self.moments = {part: [0, 0.0, 0.0] for part in counts}  # rows, sum and products of units
+        # rows, sums and products of the channels of each unit
+        self.moments: dict[Any, list[Any]] = {part: [0, 0.0, 0.0] for part in counts}
         self.sums: dict[Any, list[Any]] = {part: [0, 0.0, 0.0, 0.0, 0.0] for part in counts}
         self.kept: dict[Any, Tensor] = {}
 
@@ -184,9 +171,11 @@ class NarrowFitter(Fitter):
     def next_run(self) -> None:
         for part in self.counts.keys() - self.kept.keys():
             if self.moments[part][0]:
-                self.kept[part] = self.importance(part).argsort(descending=True, stable=True)[
-                    : self.counts[part]
-                ].sort()[0]
+                self.kept[part] = (
+                    self.importance(part)
+                    .argsort(descending=True, stable=True)[: self.counts[part]]
+                    .sort()[0]
+                )
 
     def importance(self, part: Any) -> Tensor:
         """Mean square of each unit's part in the output, less its mean, float64 (units,)."""
@@ -197,35 +186,40 @@ class NarrowFitter(Fitter):
         seen: Tensor = ((weight.transpose(0, 1) @ spread) * weight.transpose(0, 1)).sum((1, 2))
         return seen
 
-    def solve(self, part: Any) -> Narrowed:
+    def solve(self, part: Any) -> Linears:
         import torch
 
+        *_, name = self.family.linears(*part)
         weight, bias = self._last(part)
         total = units(self.family, *part)
         if self.counts[part] == total:
-            kept = torch.arange(total, device=weight.device)
-            return narrowed(self.family, *part, kept, (weight, bias))
-        kept = self.kept[part]
-        size = weight.shape[1] // total
-        own = weight[:, channels_of(kept, size)].double()
+            self.kept[part] = torch.arange(total, device=weight.device)
+            last: tuple[Tensor, ...] = (weight,) if bias is None else (weight, bias)
+        else:
+            dtype = self.family.dtype
+            last = tuple(t.contiguous().to(dtype) for t in self._fit(part))
+        block, r = part
+        return {**narrowed(self.family, block, r, self.kept[part]), name: last}
+
+    def _fit(self, part: Any) -> tuple[Tensor, Tensor]:
+        """Weight (D, k's channels) and bias (D,) of the last linear, float64."""
+        import torch
+
+        weight, bias = self._last(part)
+        own = weight.double()[:, self._columns(part)]
         n, sa, sy, saa, say = self.sums[part]
         if n:
             varied, together = saa - torch.outer(sa, sa) / n, say - torch.outer(sa, sy) / n
-            penalty = RIDGE * varied.diagonal().mean()
             # Where nothing varies there is nothing to learn.
-            eye = torch.eye(len(sa), device=sa.device, dtype=sa.dtype) * penalty.clamp(min=1e-30)
-            own = own + torch.linalg.solve(varied + eye, together - varied @ own.T).T
-            shift = (sy - own @ sa) / n
-        else:
-            count, sums, _ = self.moments[part]
-            mean = sums / count
-            left = torch.ones(total, 1, device=kept.device, dtype=mean.dtype)
-            left[kept] = 0
-            shift = weight.double() @ (mean * left).flatten()
-            shift = shift if bias is None else shift + bias.double()
-        dtype = self.family.dtype
-        last = (own.contiguous().to(dtype), shift.to(dtype))
-        return narrowed(self.family, *part, kept, last)
+            penalty = (RIDGE * varied.diagonal().mean()).clamp(min=torch.finfo(varied.dtype).tiny)
+            penalised = varied + penalty * torch.eye(len(sa)).to(varied)
+            own = own + torch.linalg.solve(penalised, together - varied @ own.T).T
+            return own, (sy - own @ sa) / n
+        count, sums, _ = self.moments[part]
+        left = sums / count  # (units, d)
+        left[self.kept[part]] = 0
+        shift = weight.double() @ left.flatten()
+        return own, shift if bias is None else shift + bias.double()
 
     def _columns(self, part: Any) -> Tensor:
         kept = self.kept[part]

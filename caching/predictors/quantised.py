@@ -115,10 +115,10 @@ def _tried(device: str) -> bool:
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.randint(-127, 128, (32, 32), generator=generator) for _ in range(2))
     try:
-        found = torch._int_mm(*(t.to(device, torch.int8) for t in (a, b)))
+        found = torch._int_mm(*(t.to(device, torch.int8) for t in (a, b))).cpu()
     except (RuntimeError, NotImplementedError, AttributeError):
         return False
-    return found.dtype == torch.int32 and torch.equal(found.cpu().long(), a @ b)
+    return found.dtype == torch.int32 and torch.equal(found.long(), a @ b)
 
 
 def levels(bits: int) -> int:

@@ -187,7 +187,7 @@ class Ledger:
                 self.chosen[method, target] = _chosen(value)
             else:
                 raise ValueError("unknown kind")
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, LookupError, RecursionError):
             self.unread += 1
 
 

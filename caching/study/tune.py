@@ -135,8 +135,8 @@ def midway(low: Method, high: Method) -> Method | None:
             continue
         if not isinstance(a, float) or not isinstance(b, float):
             return None
-        changes[field.name] = float(f"{(a + b) / 2:.4g}")
-    if not changes:
-        return None
-    found = dataclasses.replace(low, **changes)
-    return None if found in (low, high) else found
+        middle = float(f"{(a + b) / 2:.4g}")
+        if not min(a, b) < middle < max(a, b):
+            return None
+        changes[field.name] = middle
+    return dataclasses.replace(low, **changes) if changes else None

@@ -14,6 +14,7 @@ from caching.predictors.base import Fitter
 from caching.predictors.donor import Donor
 from caching.predictors.linear import Linear
 from caching.predictors.lowrank import LowRank
+from caching.predictors.narrow import Narrow
 from caching.predictors.quantised import Quantised
 from caching.predictors.scored import Scored
 
@@ -27,6 +28,7 @@ FITTED = {
     "scored": Scored(0.3),
     "donor": Donor(),
     "quantised": Quantised(),
+    "narrow": Narrow(0.5, 0.3),
 }
 
 

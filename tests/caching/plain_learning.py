@@ -4,6 +4,7 @@ Nothing of `caching` is used here. Shapes: S steps, L blocks, N batch, T tokens,
 """
 
 import copy
+import itertools
 
 import torch
 
@@ -108,4 +109,4 @@ def step_prices(module, noise, labels, logits, *, theta, guidance, kind):
         return x
 
     ends = [final(active) for active in range(steps)]
-    return [0.0] + [float(((b - a) ** 2).mean()) for a, b in zip(ends, ends[1:], strict=False)]
+    return [0.0] + [float(((b - a) ** 2).mean()) for a, b in itertools.pairwise(ends)]

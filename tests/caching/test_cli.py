@@ -255,7 +255,8 @@ def test_help_teaches_by_examples_that_parse(command, capsys):
     examples = [line for line in command.EXAMPLES.splitlines() if "python -m caching" in line]
     assert len(examples) >= 3
     for line in examples:
-        words = line.split("python -m caching ")[1].split(">")[0].split("|")[0].split()
+        # What it does may stand behind it, a few spaces apart.
+        words = re.split(">|[|]|   ", line.split("python -m caching ")[1])[0].split()
         from caching.cli import _parser
 
         assert _parser().parse_args(words).command is command
@@ -282,8 +283,11 @@ def test_help_without_a_command(capsys):
         (("run", "--method", "fbcache", "--set", "threshold"), "control 'threshold' is not known"),
         (("run", "--method", "teacache", "--guidance", "nan"), "guidance nan was given"),
         (("run", "--method", "fora", "--steps", "0"), "steps 0 was given"),
-        (("run", "--method", "fora", "--resample"), "--resample is for --schedule"),
+        (("run", "--method", "fora", "--resample"), "--resample was given without a --schedule"),
         (("run", "--resample"), "--resample was given without a --schedule"),
+        (("run", "--learned", "x.json"), "--learned x.json was given without a --method"),
+        (("run", "--method", "l2c", "--learned", "x.json"), "x.json is missing"),
+        (("run", "--method", "l2c"), "nothing was trained for"),
         (("run", "--set", "x=1"), "without a --method or --schedule"),
         (("calibrate", "magic"), "method 'magic' is not known"),
         (("calibrate", "teacache", "--set", "order=1"), "control 'order=1' is not known"),

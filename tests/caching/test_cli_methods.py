@@ -1,5 +1,6 @@
 """The shell's lists of methods and all else, and what `calibrate` shows of a model."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -8,8 +9,10 @@ import pytest
 from caching.actions import ACTIONS
 from caching.formats.exporters import EXPORTERS
 from caching.formats.importers import IMPORTERS
+from caching.learn.store import Learned, save_learned
 from caching.methods import METHODS
 from caching.methods.listing import BEGIN, END, markdown
+from caching.models.loading import load_model
 from caching.predictors import PREDICTORS
 from tests.caching import tiny
 from tests.caching.shell import cli, done
@@ -91,3 +94,29 @@ def test_calibrate_shows_the_schedule_of_a_trace_and_nothing_where_nothing_is_ne
     assert 0 < value["work"] <= 1 and len(value["schedule"]["rows"]) == 4
     value = json.loads(done("calibrate", "fora", *asked))
     assert value["found"] == {} and value["needs"] == "nothing" and value["fits"] is None
+
+
+def test_calibrate_fits_what_the_run_would_fit(folder):
+    asked = ("--model", folder, "--steps", 5, "--set", "threshold=4", "--json", "-q")
+    value = json.loads(done("calibrate", "fastcache", *asked))
+    # Every input passes the test: each branch of both blocks is a map in all steps but the first.
+    assert value["schedule"]["rows"]["block 1 mlp"].startswith("C")
+    assert value["fits"]["parts"] == {"linear map": 4} and value["fits"]["mib"] > 0
+
+
+def test_what_was_learned_elsewhere_is_read_from_its_file(folder, tmp_path):
+    logits = np.full((1, 4, 2, 2), 5, np.float32)
+    logits[0, 1, 0, 0] = logits[0, 3, 1, 1] = logits[0, 2] = -5  # step 2 is no cache step of L2C
+    model = load_model(folder)
+    learned = Learned("l2c", "toy", model.weights_hash, 4, 1.0, "ddim", "renders", "learn", 0, 9,
+                      1.0, "cpu", values={"logits": logits})  # fmt: skip
+    path = save_learned(learned, tmp_path)
+    asked = ("--model", folder, "--steps", 4, "--learned", path, "--json", "-q")
+    value = json.loads(done("run", "--method", "l2c", *asked, "-o", tmp_path / "x"))
+    assert list(value["schedule"]["rows"].values()) == ["CRCC", "CCCC", "CCCC", "CCCR"]
+    value = json.loads(done("calibrate", "l2c", *asked))
+    assert value["learned"]["title"] in value["notes"][0]
+    assert value["learned"]["arrays"] == {"logits": [1, 4, 2, 2]}
+    save_learned(dataclasses.replace(learned, weights_hash="other"), tmp_path)
+    code, out, err = cli("run", "--method", "l2c", *asked, "-o", tmp_path / "y")
+    assert (code, out) == (2, "") and "was learned for toy (other), expected one for" in err

@@ -19,7 +19,7 @@ from caching.measure.profiles import (
     concentration,
     profiled,
 )
-from caching.methods import METHODS, method_of
+from caching.methods import method_of
 from caching.methods.fastcache import chi_square
 from caching.methods.setting import ModelSetting
 from caching.policies.accumulated import accumulated
@@ -33,6 +33,7 @@ from tests.caching.settings import Invented, invented_change
 from tests.caching.spy import own, spied
 
 MINE = ("blockcaching", "perblock", "bac", "fastcache", "ecad")
+QUICK = {"ecad": {"generations": 20}}
 STEPS, GUIDANCE = 7, 2.0
 
 
@@ -380,7 +381,7 @@ def test_ecad_is_at_least_as_fast_as_asked(model):
         plan = method_of("ecad", speedup=speedup, generations=40).plan(setting)
         assert plan.notes or 1 / cost_of(model, plan.schedule).work >= speedup - 1e-6
     assert sum(k[0].startswith("ecad") for k in setting.shelf.tables) == 1  # one search for both
-    slow = method_of("ecad", speedup=1.0).plan(setting).schedule
+    slow = method_of("ecad", speedup=1.0, generations=40).plan(setting).schedule
     assert slow.is_full
 
 
@@ -399,7 +400,7 @@ def test_ecad_stops_between_generations(model):
 def test_any_number_of_steps_and_of_blocks(steps):
     setting = setting_of(little(1 if steps == 100 else 3), steps)
     for name in MINE:
-        schedule = method_of(name).plan(setting).schedule
+        schedule = method_of(name, **QUICK.get(name, {})).plan(setting).schedule
         assert schedule.actions.shape == (steps, setting.blocks, 2)
         assert not schedule.actions[0].any()
 
@@ -407,6 +408,7 @@ def test_any_number_of_steps_and_of_blocks(steps):
 @pytest.mark.parametrize("name", MINE)
 def test_ladders_lose_work_with_every_rung(name, model):
     setting = setting_of(model, 20)
-    work = [cost_of(model, m.plan(setting).schedule).work for m in METHODS[name]().ladder(setting)]
+    rungs = method_of(name, **QUICK.get(name, {})).ladder(setting)
+    work = [cost_of(model, m.plan(setting).schedule).work for m in rungs]
     assert all(a >= b for a, b in pairwise(work))
     assert work[0] == 1 and work[-1] < 0.4

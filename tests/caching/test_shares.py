@@ -73,7 +73,9 @@ def test_tables_of_something_else_leave_it_unknown(tables, what):
     if what == "no feed-forward":
         other = dataclasses.replace(tables, compute_macs=tables.compute_macs * [1, 0])
     unknown = unknown_shares(with_shares(other, ALL), ALL)
-    assert {p.name for p in unknown} == {"clusters", "linear", "lowrank", "tokens"}
+    assert {p.name for p in unknown} == {
+        *("clusters", "linear", "lowrank", "quantised", "sampled", "scored", "tokens")
+    }
     assert all(type(p).macs is not Predictor.macs for p in unknown)
 
 

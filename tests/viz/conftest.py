@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.caching.tiny import save_pipeline
+from tests.viz.visits import turned
 from viz.live import Engine
 from viz.pages.handlers import Handlers
 from viz.pages.visit import Visit, start_visit
@@ -39,5 +40,5 @@ def small(handlers: Handlers, visit: Visit, folder: str) -> Visit:
     *_, last = handlers.use_model(folder, visit)
     assert 'data-kind="ready"' in last["notice"], last["notice"]
     handlers.resteps(5, visit)
-    handlers.repaint("fora", 2, 0.1, 3, 3, 2, 2.0, visit)
+    turned(handlers, visit, "fora", interval=2)
     return visit

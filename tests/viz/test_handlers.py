@@ -1,4 +1,4 @@
-"""Strokes, controls, presets and files: what each event does, and what hostile values do not."""
+"""Strokes, controls and files: what each event does, and what hostile values do not."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from caching.schedule import Schedule
-from tests.viz.visits import CELLS, JUNK, refused, stroke
+from tests.viz.visits import CELLS, JUNK, refused, stroke, turned
 from viz.grid.encode import actions_from_rows
-from viz.grid.ops import Paint, Undo
+from viz.grid.ops import Paint
 from viz.pages import studio
 from viz.pages.handlers import Handlers
 from viz.pages.studio import EXPORTS
@@ -151,51 +150,6 @@ def test_other_steps_bring_a_grid_spec_layer_and_curves_that_fit(
     assert len(parts["curves"].data[0].x) == 29
 
 
-GOOD = {
-    "name": "fora",
-    "interval": 2,
-    "alpha": 0.1,
-    "first": 3,
-    "last": 3,
-    "order": 2,
-    "speedup": 2.0,
-}
-
-
-@pytest.mark.parametrize(
-    ("control", "value"),
-    without(pairs(["interval", "alpha", "first", "last", "order"]), "alpha", 1.5),
-    ids=lambda v: repr(v)[:12],
-)
-def test_hostile_preset_controls_are_refused(
-    handlers: Handlers, visit: Visit, control: str, value: Any
-) -> None:
-    before = visit.state
-    refused(handlers.repaint(**{**GOOD, control: value}, visit=visit), "expected")
-    assert visit.state is before
-    curves = handlers.threshold_curves("smoothcache", value, visit)["curves"]
-    assert len(curves.data[0].x) == 19
-
-
-@pytest.mark.parametrize("name", [None, "", "../full", 3, [], "x" * 9999], ids=lambda v: str(v)[:9])
-def test_unknown_presets_are_refused(handlers: Handlers, visit: Visit, name: Any) -> None:
-    before = visit.state
-    refused(handlers.repaint(**{**GOOD, "name": name}, visit=visit), "is not known")
-    assert visit.state is before
-    assert not handlers.threshold_curves(name, 0.1, visit)["curves"].layout.shapes
-
-
-def test_a_preset_repaints_and_undo_brings_the_old_grid_back(
-    handlers: Handlers, visit: Visit
-) -> None:
-    before = visit.state.schedule
-    parts = handlers.repaint(**GOOD, visit=visit)
-    assert parts["grid"]["value"]["undo"] == "FORA, every 2"
-    assert visit.state.schedule == Schedule.every(20, 12, 2)
-    handlers.strokes((Undo(1),), visit)
-    assert visit.state.schedule == before
-
-
 # -- files ---------------------------------------------------------------------------------
 
 
@@ -204,7 +158,7 @@ def test_what_was_saved_opens_again(handlers: Handlers, visit: Visit, tmp_path: 
     painted = visit.state.schedule
     path = tmp_path / "schedule.json"
     path.write_text(handlers.save_file(visit), encoding="utf-8")
-    handlers.repaint(**GOOD, visit=visit)
+    turned(handlers, visit, "fora", interval=2)
     parts = handlers.open_file(str(path), visit)
     assert "20 steps" in parts["notice"] and "Note" not in parts["notice"]
     assert visit.state.schedule == painted
@@ -234,7 +188,7 @@ def test_a_file_made_for_something_else_opens_with_a_note(
 def test_a_file_without_reuse_can_still_be_painted(
     handlers: Handlers, visit: Visit, tmp_path: Path
 ) -> None:
-    handlers.repaint("full", 2, 0.1, 3, 3, 2, 2.0, visit)
+    turned(handlers, visit, "full")
     file = json.loads(handlers.save_file(visit))
     file["legend"] = {"C": "compute"}
     path = tmp_path / "full.json"
@@ -273,7 +227,7 @@ def test_another_projects_file_opens_with_a_report(
 
 @pytest.mark.parametrize("target", [name for _, name in EXPORTS])
 def test_every_export_says_what_it_loses(handlers: Handlers, visit: Visit, target: str) -> None:
-    handlers.repaint(**GOOD, visit=visit)
+    turned(handlers, visit, "fora", interval=2)
     handlers.strokes((stroke(1),), visit)
     parts = handlers.export(target, visit)
     file = json.loads(parts["export_file"])

@@ -15,22 +15,11 @@ import pytest
 import app
 from caching.errors import StochasticSamplerWarning
 from tests.caching.tiny import save_pipeline
-from tests.viz.visits import JUNK, kinds, refused, stroke
-from viz.grid.ops import Undo
+from tests.viz.visits import JUNK, kinds, refused, stroke, turned
 from viz.live import Engine
 from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
 from viz.pages.visit import Visit, start_visit
-
-GOOD = {
-    "name": "fora",
-    "interval": 2,
-    "alpha": 0.1,
-    "first": 3,
-    "last": 3,
-    "order": 2,
-    "speedup": 2.0,
-}
 
 # -- other models --------------------------------------------------------------------------
 
@@ -76,17 +65,6 @@ def test_another_model_starts_anew_and_claims_nothing(
     assert {v for line in last["curves"].data for v in line.y or () if v is not None} == set()
     file = json.loads(handlers.save_file(visit))
     assert file["context"]["model_id"] == folder and "timesteps" not in file["context"]
-
-
-def test_no_threshold_before_the_first_run_of_a_model(
-    handlers: Handlers, visit: Visit, folder: str
-) -> None:
-    list(handlers.use_model(folder, visit))
-    before = visit.state
-    parts = handlers.repaint("smoothcache", 2, 0.3, 3, 3, 2, 2.0, visit)
-    refused(parts, "press Run")
-    assert visit.state is before
-    assert not list(handlers.run_if_wanted(True, (), visit))  # the words stay
 
 
 def test_only_the_newest_of_two_models_is_started_on(
@@ -140,7 +118,7 @@ def test_a_run_streams_progress_and_ends_in_what_was_painted(
     context = json.loads(handlers.save_file(small))["context"]
     assert context["timesteps"] == list(small.result.timesteps)
     # Now that the changes are known, a threshold can be used.
-    assert handlers.repaint("smoothcache", 2, 9.0, 3, 3, 2, 2.0, small)["notice"] == ""
+    assert turned(handlers, small, "smoothcache", alpha=2.0)["notice"] == ""
     assert small.state.schedule.actions.any()
 
 
@@ -268,7 +246,7 @@ def test_an_edit_runs_by_itself_only_when_asked_for(
 
 def test_no_run_by_itself_before_the_model_is_there(visit: Visit) -> None:
     handlers = Handlers(Engine())
-    handlers.repaint(**GOOD, visit=visit)
+    turned(handlers, visit, "fora", interval=2)
     assert list(handlers.run_if_wanted(True, (), visit)) == []
 
 
@@ -298,67 +276,3 @@ def test_two_visits_share_nothing_that_changes(handlers: Handlers, folder: str) 
     assert yours.state is before is start.state
     assert yours.result is start.result and yours.tables is start.tables and yours.rev == 1
     assert yours.session is not start.session
-
-
-# -- policies that decide while a run goes on ----------------------------------------------
-
-
-def test_a_policy_decides_live_and_is_baked_into_paint(handlers: Handlers, small: Visit) -> None:
-    painted = small.state.schedule
-    steps = painted.steps
-    parts = list(handlers.run_policy("fbcache", 0.5, small))
-    live = [p["grid"]["live"] for p in parts if "live" in p.get("grid", {})]
-    assert live[-1]["policy"] and len(live[-1]["decided"]) == steps
-    assert any("decides step by step" in p.get("notice", "") for p in parts)
-    assert "Done" in parts[-1]["notice"] and "FBCache" in small.result.policy
-    # Nothing is painted until somebody says so, and the numbers are not called old.
-    assert small.state.schedule == painted
-    assert "decided this, not your paint" in small.numbers() and "cb-stale" not in small.numbers()
-    decided = small.result.schedule
-    assert decided.step_actions.any() and not decided.actions.any()
-    scores = [score for score, _ in small.result.decided]
-    assert scores[0] is None and any(score is not None for score in scores)
-    baked = handlers.bake(small)
-    assert baked["notice"] == "" and small.state.undo_label.startswith("bake")
-    assert small.state.schedule.diff(decided).changed == 0
-    assert small.state.schedule.step_row() == decided.step_row()
-    # The same paint gives the same picture.
-    before = small.result.pictures["cached"].final
-    list(handlers.run((), small))
-    assert small.result.policy is None
-    assert np.array_equal(small.result.pictures["cached"].final, before)
-    handlers.strokes((Undo(small.state.ack + 1),), small)
-    assert small.state.schedule == painted
-
-
-@pytest.mark.parametrize(
-    ("name", "threshold", "words"),
-    [
-        ("nothing", 0.1, "is not known"),
-        (None, 0.1, "is not known"),
-        ("fbcache", -1, "expected 0 to"),
-        ("fbcache", float("nan"), "expected 0 to"),
-        ("fbcache", "0.1", "expected 0 to"),
-        ("fbcache", 1e9, "expected 0 to"),
-    ],
-)
-def test_a_policy_that_is_not_on_offer_is_refused(
-    handlers: Handlers, small: Visit, name: Any, threshold: Any, words: str
-) -> None:
-    before = small.state
-    (parts,) = handlers.run_policy(name, threshold, small)
-    assert words in parts["notice"] and small.state == before
-
-
-def test_there_is_nothing_to_bake_before_a_policy_has_run(handlers: Handlers, visit: Visit) -> None:
-    before = visit.state
-    assert "No policy has run" in handlers.bake(visit)["notice"]
-    assert visit.state == before
-
-
-def test_an_edit_after_a_policy_runs_the_paint(handlers: Handlers, small: Visit) -> None:
-    list(handlers.run_policy("fbcache", 0.5, small))
-    handlers.repaint("fora", 3, 0.1, 3, 3, 2, 2.0, small)
-    list(handlers.run_if_wanted(True, (), small))
-    assert small.result.policy is None
-    assert small.result.schedule.diff(small.state.schedule).changed == 0

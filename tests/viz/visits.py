@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from viz.grid.ops import Paint
+from viz.methods import SLOTS, kind_of, shown_controls
 from viz.pages.edits import Parts
+from viz.pages.handlers import Handlers
+from viz.pages.visit import Visit
 
 CELLS = 20 * 12 * 2
 HUGE = 10**400
@@ -15,6 +19,25 @@ JUNK = [None, math.nan, math.inf, -math.inf, HUGE, -1, 1.5, True, "7", "", "x" *
 
 def stroke(rev: int, start: int = 1, length: int = 3, to: int = 0, of: int = CELLS) -> Paint:
     return Paint(rev, to, ((start, length),), of)
+
+
+def given(name: str, **values: Any) -> list[Any]:
+    """What the page sends for a method: its name, then the sliders and the lists of all places.
+
+    Places that show nothing hold what they held before; anything may stand there.
+    """
+    numbers: list[Any] = [-77.0] * SLOTS
+    words: list[Any] = ["left over"] * SLOTS
+    for k, control in enumerate(shown_controls(kind_of(name))):
+        place = words if control.choices else numbers
+        place[k] = values.pop(control.name, control.default)
+    assert not values, values
+    return [name, *numbers, *words]
+
+
+def turned(handlers: Handlers, visit: Visit, name: str, **values: Any) -> Parts:
+    """Choose a method and set some of its controls."""
+    return handlers.turn(*given(name, **values), visit)
 
 
 def refused(parts: Parts, *words: str) -> None:

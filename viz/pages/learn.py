@@ -108,7 +108,7 @@ class Learns(Methods):
             "notice": studio.notice_html(f"{title}. {item.words}", "busy"),
         }
         if item.probs.shape == visit.state.schedule.actions.shape:
-            parts["grid"] = gr.update(layer=layer_of(item, title))
+            parts["grid"] = gr.update(layer=layer_of(item))
         return parts
 
     def _rested(self, visit: Visit) -> Parts:
@@ -139,7 +139,7 @@ def _with_theta(method: Method, theta: Any) -> Method:
     """The method at the θ of the panel, where it has one of that range."""
     try:
         known = [f.name for f in fields(method)]
-        return replace(method, theta=float(theta)) if "theta" in known else method
+        return replace(method, **{"theta": float(theta)}) if "theta" in known else method
     except ValueError:
         return method
 

@@ -14,6 +14,7 @@ import numpy as np
 from caching.learn.trainers import TRAINERS
 from caching.measure.result import Result
 from caching.methods import Method, Plan, Unready
+from caching.schedule import Schedule
 from viz import text
 from viz.methods import (
     SLOTS,
@@ -29,9 +30,10 @@ from viz.pages.edits import Parts, with_brushes
 from viz.pages.runs import Runs, failed
 from viz.pages.visit import Visit
 from viz.setting import Missing, RecordedSetting, Watched
-from viz.state import Repaint
+from viz.state import Repaint, ViewState
 from viz.work import Made
 
+GROUP = "method "  # of undo: the moves of one method's controls are one step
 TELL_EVERY_S = 0.2
 NUMBERS = tuple(f"number{k}" for k in range(SLOTS))
 WORDS = tuple(f"word{k}" for k in range(SLOTS))
@@ -87,18 +89,21 @@ class Methods(Runs):
 
     def _apply(self, visit: Visit, method: Method) -> Parts:
         """Paint what a method makes, or say in its box what it needs."""
-        look = self._look(visit, method)
+        look, before = self._look(visit, method), visit.state
         parts = box_parts(visit, method, look)
         if look.plan is not None and look.plan.policy is None:
-            return {**parts, **self._paint(visit, method, look.plan)}
+            parts |= self._paint(visit, method, look.plan)
+            if visit.state is before and not parts["notice"]:
+                del parts["notice"]  # painted already: what was said of it stands
+            return parts
         visit.refused = True  # nothing was painted, so no run follows
         if look.wrong and method.faithfulness != "does not apply":
             return {**parts, **self._refuse(visit, sentence(look.words))}
         return {**parts, "notice": ""}
 
     def _paint(self, visit: Visit, method: Method, plan: Plan) -> Parts:
-        schedule = with_brushes(plan.schedule, visit.state.schedule)
-        return self._dispatch(visit, Repaint(method.words, schedule, f"method {method.name}"))
+        schedule = with_brushes(plan.schedule, own_brushes(visit.state))
+        return self._dispatch(visit, Repaint(method.words, schedule, GROUP + method.name))
 
     def _look(self, visit: Visit, method: Method) -> Look:
         """What the method makes of what is known; never runs the model."""
@@ -146,7 +151,7 @@ class Methods(Runs):
         """Measure what the chosen method needs, then paint what it makes."""
         parts = self.turn(name, *given)
         visit: Visit = given[-1]
-        if parts["notice"]:
+        if parts.get("notice"):
             yield parts
             return
         before = visit.state
@@ -160,7 +165,7 @@ class Methods(Runs):
             parts["notice"] = studio.notice_html(text.CALIBRATED_POLICY, "ready")
         elif same and visit.state.model == before.model:
             parts |= self._apply(visit, method)
-            if not parts["notice"]:
+            if not parts.get("notice"):
                 parts["notice"] = studio.notice_html(text.CALIBRATED, "ready")
         yield parts
 
@@ -168,7 +173,7 @@ class Methods(Runs):
         """Let the chosen method decide step by step, and show what it decides as it does."""
         parts = self.turn(name, *given)
         visit: Visit = given[-1]
-        if parts["notice"]:
+        if parts.get("notice"):
             yield parts
             return
         plan = yield from self._prepared(visit)
@@ -227,6 +232,17 @@ class Methods(Runs):
         if visit.session.at_rest:
             yield {"notice": studio.notice_html(text.STOPPED)}
         return None
+
+
+def own_brushes(state: ViewState) -> Schedule:
+    """The last schedule that no method painted: its brushes are somebody's own, and stay.
+
+    Those of methods tried in between do not, or every tick of a slider would leave one.
+    """
+    for entry in reversed((*state.past, state.now)):
+        if not (entry.group or "").startswith(GROUP):
+            return entry.schedule
+    return state.schedule
 
 
 def known_change(visit: Visit) -> np.ndarray | None:
