@@ -59,13 +59,16 @@ def together(parts: list[Learned]) -> Learned:
     """
     parts = sorted(parts, key=lambda part: float(part.options["weight"]))
     first, curve = parts[0], dict(parts[0].curve)
+    for name in ("method", "weights_hash", "steps", "seed", "cfg_scale", "data"):
+        if len(values := {getattr(part, name) for part in parts}) > 1:
+            raise ValueError(f"{name} is {values}: expected trainings that differ in price alone")
     for part in parts[1:]:
         name = f"{part.options['weight']:g}"
         if len(part.curve["iteration"]) == len(curve["iteration"]):
             curve[f"loss at {name}"] = part.curve["loss"]
             curve[f"share at {name}"] = part.curve["share"]
     names = set.intersection(*(set(part.values) for part in parts))
-    values = {
+    arrays = {
         name: np.concatenate([np.atleast_1d(part.values[name]) for part in parts])
         for name in sorted(names & {"logits", "gates", "weights"})
     }
@@ -77,7 +80,7 @@ def together(parts: list[Learned]) -> Learned:
         iterations=sum(part.iterations for part in parts),
         options={**first.options, "weight": weights},
         curve=curve,
-        values=values,
+        values=arrays,
     )
 
 

@@ -22,15 +22,15 @@ MARKS: Mapping[Faithfulness, str] = {
     "as published": "●",
     "recalibrated here": "◐",
     "analogue": "○",
+    "of no paper": "★",
     "does not apply": "–",
 }
-OURS = "★"
 FIRST = ("full", "ends", "budget")  # ours that everybody tries first
 
 
 def mark_of(kind: type[Method]) -> str:
     """The short sign of a method's faithfulness."""
-    return OURS if kind.source is None else MARKS[kind.faithfulness]
+    return MARKS[kind.faithfulness]
 
 
 def _place(kind: type[Method]) -> tuple[int, int, str]:
@@ -147,7 +147,7 @@ def about_html(kind: type[Method], *, plan: Plan | None = None, missing: str = "
     for note in plan.notes if plan else ():
         lines.append(f'<p class="cb-found">{esc(sentence(note))}</p>')
     where = "" if kind.source is None else f" {_source_html(kind)}"
-    faith = text.OURS if kind.source is None else kind.faithfulness
+    faith = kind.faithfulness
     lines.append(
         f'<p class="cb-source"><b>{mark_of(kind)} {esc(faith[0].upper() + faith[1:])}.</b> '
         f"{esc(kind.because)}{where}</p>"

@@ -17,7 +17,6 @@ METHOD_INFO = "★ ours · ● as published · ◐ recalibrated here · ○ anal
 CHOOSE = (
     '<div class="cb-about"><p>Choose one to repaint the grid; Undo brings yours back.</p></div>'
 )
-OURS = "a baseline of this project"
 NO_LICENCE = "no licence"
 STILL_LOADING = "this needs the live model, which is still loading: choose it again in a moment"
 CALIBRATED = "Calibrated and painted."

@@ -13,6 +13,7 @@ MARKS = {
     "as published": "published",
     "recalibrated here": "recalibrated",
     "analogue": "analogue",
+    "of no paper": "ours",
     "rival": "rival",
 }
 HEADER = (

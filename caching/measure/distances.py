@@ -41,7 +41,7 @@ def distances(
     request, _, _ = prepare(model, None, label=0, steps=steps, cfg_scale=cfg_scale, sampler=sampler)
     features = model.blocks * len(model.branches) + 1
     number = request.passes * model.family.tokens * model.family.width * 4
-    lags = max(1, min(steps - 1, MEMORY_MIB * 2**20 // (features * number)))
+    lags = max(1, min(steps - 1, int(MEMORY_MIB * 2**20 / (features * number))))
     seen = _Distances(pictures, steps, lags, model.blocks, len(model.branches), tell)
     calibrate(model, request, [seen], pictures=pictures, stopped=stopped)
     return seen.found

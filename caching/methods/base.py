@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Faithfulness = Literal["as published", "recalibrated here", "analogue", "does not apply"]
+Faithfulness = Literal[
+    "as published", "recalibrated here", "analogue", "of no paper", "does not apply"
+]
 """How near to its paper a method is here; `Method.because` says it in one sentence."""
 
 Needs = Literal["nothing", "trace", "calibration", "training"]

@@ -41,8 +41,8 @@ class Budget(Method):
         "Say how much faster: the steps and cells are reused that are expected to move the final "
         "picture least."
     )
-    faithfulness = "recalibrated here"
-    because = "Of no paper: our own exact search over what this model's gradients say."
+    faithfulness = "of no paper"
+    because = "Our own exact search over what this model's gradients say of every cell."
     needs = "calibration"
     tunes = "speedup"
 

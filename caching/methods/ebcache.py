@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caching.actions.scale import ScaleEps
-from caching.methods.base import Method, Plan, Setting, Source, number
+from caching.methods.base import Method, Plan, Setting, Source, choice, number
 from caching.methods.ordering import by_work
 from caching.schedule import Schedule
 
@@ -29,12 +29,13 @@ class EBCache(Method):
     steps that reuse attention alone, and the table has none. For other step counts and another
     `start` the gaps between computed steps are those of the table at the same place of what is
     left of the run, and the last step is computed as it is there. δ = 0.965 is theirs for DDPM-50
-    with guidance 1.5 and moves the picture away from that of the full run by itself; 1 leaves the
-    noise as it is.
+    with guidance 1.5. Of itself it moves the picture away from that of the full run, and what bias
+    there is to correct depends on the sampler, so that by default it is left out under all others.
     """
 
     start: float = number(0.44, 0, 1, "start", "share of the run after which caching starts")
     delta: float = number(0.965, 0.9, 1.1, "δ", "the predicted noise is divided by", step=0.005)
+    scaled: str = choice("ddpm", ("ddpm", "always", "never"), "scaled", "under which samplers")
 
     name = "ebcache"
     title = "EB-Cache"
@@ -49,8 +50,8 @@ class EBCache(Method):
     )  # fmt: skip
     faithfulness = "as published"
     because = (
-        "The table and δ of the authors' repository, the table scaled to other step counts; both "
-        "were found for DiT-XL/2 under DDPM with 50 steps and not anew for this model."
+        "The table and δ of the authors' repository, found for DiT-XL/2 under DDPM with 50 steps "
+        "and not anew for this model; the table is scaled to other step counts, δ kept for DDPM."
     )
     tunes = "start"
     eager = False
@@ -58,9 +59,13 @@ class EBCache(Method):
     def plan(self, setting: Setting) -> Plan:
         computed = pattern(setting.steps, self.start)
         schedule = Schedule.from_steps(computed, setting.blocks, branches=setting.branches)
-        if self.delta != 1:
-            schedule = schedule.paint_steps(np.ones(setting.steps, bool), ScaleEps(self.delta))
-        return Plan(schedule)
+        if self.scaled == "always" or self.scaled == setting.sampler:
+            every = np.ones(setting.steps, bool)
+            return Plan(schedule.paint_steps(every, ScaleEps(self.delta)))
+        if self.scaled == "never":
+            return Plan(schedule)
+        note = f"The noise is not divided by δ, which was found for DDPM, under {setting.sampler}."
+        return Plan(schedule, notes=(note,))
 
     def ladder(self, setting: Setting) -> Sequence[Method]:
         """Caching from later to earlier on, one step at a time."""

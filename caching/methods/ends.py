@@ -23,8 +23,8 @@ class FirstAndLast(Method):
     name = "ends"
     title = "First and last computed"
     about = "Computes the first and last steps and reuses those between."
-    faithfulness = "recalibrated here"
-    because = "A baseline, of no paper."
+    faithfulness = "of no paper"
+    because = "A baseline that many tools offer under many names."
     tunes = "first"
 
     def plan(self, setting: Setting) -> Plan:

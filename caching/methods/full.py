@@ -14,8 +14,8 @@ class Full(Method):
     name = "full"
     title = "Full"
     about = "Computes everything: the run that all others are judged against."
-    faithfulness = "recalibrated here"
-    because = "A baseline, of no paper: the model as it is."
+    faithfulness = "of no paper"
+    because = "The model as it is, which every number is against."
 
     def plan(self, setting: Setting) -> Plan:
         return Plan(setting.full())

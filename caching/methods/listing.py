@@ -10,7 +10,7 @@ from caching.errors import RequestError
 from caching.methods.base import Control, Method, Source, controls
 
 BEGIN, END = "<!-- methods:begin -->", "<!-- methods:end -->"
-ORDER = ("as published", "recalibrated here", "analogue", "does not apply")
+ORDER = ("as published", "recalibrated here", "analogue", "of no paper", "does not apply")
 HEADER = ("method", "source", "year", "needs", "faithfulness", "because")
 
 

@@ -12,6 +12,8 @@ from caching.schedule import Schedule
 def by_work(setting: Setting, rungs: Iterable[Method]) -> tuple[Method, ...]:
     """From most to least work, one for each schedule; for methods that plan without a policy.
 
+    None does more than a full run, which notes for later steps may.
+
     Raises:
         Unready: a plan needs what is not known yet.
     """
@@ -19,7 +21,9 @@ def by_work(setting: Setting, rungs: Iterable[Method]) -> tuple[Method, ...]:
     for rung in rungs:
         found.setdefault(rung.plan(setting).schedule, rung)
     work = {schedule: _work(setting, schedule) for schedule in found}
-    return tuple(found[schedule] for schedule in sorted(found, key=lambda one: -work[one]))
+    most = max(_work(setting, setting.full()), min(work.values()))
+    kept = [schedule for schedule in found if work[schedule] <= most]
+    return tuple(found[schedule] for schedule in sorted(kept, key=lambda one: -work[one]))
 
 
 def _work(setting: Setting, schedule: Schedule) -> float:

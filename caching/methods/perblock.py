@@ -27,11 +27,8 @@ class ThresholdPerBlock(Method):
         "SmoothCache's rule with every block and branch on its own change in full runs instead of "
         "the mean over all blocks."
     )
-    faithfulness = "analogue"
-    because = (
-        "Our own variant of SmoothCache, a baseline between it and Block Caching; no paper has it "
-        "in this form."
-    )
+    faithfulness = "of no paper"
+    because = "Our own variant of SmoothCache, between it and Block Caching."
     needs = "trace"
     tunes = "alpha"
 

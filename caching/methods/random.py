@@ -27,8 +27,8 @@ class RandomCells(Method):
     name = "random"
     title = "Random cells"
     about = "Reuses a share of all cells, chosen by chance: what a better-than-chance grid beats."
-    faithfulness = "recalibrated here"
-    because = "A baseline, of no paper."
+    faithfulness = "of no paper"
+    because = "A baseline: what chance does with the same number of cells."
     tunes = "share"
 
     def plan(self, setting: Setting) -> Plan:

@@ -28,9 +28,10 @@ def nominal_work(schedule: Schedule) -> float:
     for number, action in enumerate(schedule.step_legend, 1):
         if action.half:
             share[schedule.step_actions == number] /= 2
+    attention = np.array([name == "attn" for name in schedule.branches])
     for watched in make_plan(schedule).watched.values():
         # Scores by attention take its queries and keys once more.
-        share += 0.5 * watched
+        share += 0.5 * (watched & attention)
     weights = [ATTN_SHARE if name == "attn" else 1 - ATTN_SHARE for name in schedule.branches]
     return float((share * weights).sum() / (share.size * np.mean(weights)))
 

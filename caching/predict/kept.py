@@ -87,7 +87,8 @@ class Kept:
                 if not all(np.isfinite(a).all() for a in arrays.values()):
                     raise ValueError("it holds numbers that are not finite")
                 runs = int(numbers.pop("runs"))
-                estimator = Estimator(**arrays, **numbers, runs=runs)
+                fields: dict[str, Any] = {**arrays, **numbers, "runs": runs}
+                estimator = Estimator(**fields)
                 of = For(
                     str(words["weights_hash"]),
                     int(words["steps"]),

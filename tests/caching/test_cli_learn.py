@@ -39,7 +39,7 @@ def test_learn_writes_what_the_method_reads(folder, tmp_path):
     value = json.loads(done("run", *run, "--json", "-o", tmp_path / "x"))
     rows = value["schedule"]["rows"].values()
     reused = 1 / (1 + np.exp(-learned.values["logits"][0])) <= 0.1
-    expected = ["".join("CR"[s % 2 and reused[s, b, r]] for s in range(4)) for b in (0, 1)
+    expected = ["".join("CR"[int(s % 2 and reused[s, b, r])] for s in range(4)) for b in (0, 1)
                 for r in (0, 1)]  # fmt: skip
     assert list(rows) == expected
 
@@ -90,7 +90,7 @@ def test_ctrl_c_keeps_what_there_is(folder, tmp_path, monkeypatch, after):
 
     monkeypatch.setattr(Routers, "update", counted)
     if not after:
-        monkeypatch.setattr("caching.learn.l2c.Pairs.draw", _interrupt)
+        monkeypatch.setattr("caching.learn.l2c.Pairs.loss", _interrupt)
     asked = (*QUICK, "--iterations", 500, "--model", folder, "-o", tmp_path)
     before = signal.getsignal(signal.SIGINT)
     code, out, _ = cli("learn", "l2c", *asked)
@@ -103,6 +103,7 @@ def test_ctrl_c_keeps_what_there_is(folder, tmp_path, monkeypatch, after):
 
 
 def _interrupt(self, *args):
+    """Ctrl-C in the midst of the first iteration."""
     from caching.engine.executor import Stopped
 
     os.kill(os.getpid(), signal.SIGINT)

@@ -120,8 +120,8 @@ def test_what_was_not_drawn_stays_zero_and_computes(model):
     assert gates.shape == (STEPS, BLOCKS, 2, WIDTH)
     (moved,) = np.flatnonzero(gates.any(axis=(1, 2, 3)))
     assert moved in (1, 3, 5)
-    # Adam's first step is the rate, whatever the gradient.
-    assert np.abs(gates[moved]) == pytest.approx(2e-4, rel=1e-2)
+    # Adam's first step is about the rate, whatever the gradient.
+    assert np.abs(gates[moved]) == pytest.approx(2e-4, rel=0.1)
     assert (last.probs[::2] == 1).all() and last.probs[1:].shape == (STEPS - 1, BLOCKS, 2)
     policy = method_of("lazydit").plan(setting_of(model, learned)).policy
     done = sample(model, policy=policy, label=1, steps=STEPS)
@@ -210,7 +210,7 @@ def test_a_ladder_goes_through_all_gates(model):
 def test_gates_of_another_grid_are_refused(model, gates):
     learned, _ = run(model)
     values = {} if gates is None else {"gates": gates}
-    with pytest.raises(RequestError, match="lazydit: .* learn it again"):
+    with pytest.raises(RequestError, match=r"lazydit: .* learn it again"):
         method_of("lazydit").plan(setting_of(model, Learned(**{**vars(learned), "values": values})))
 
 

@@ -102,12 +102,17 @@ def test_goc_caches_odd_steps_of_the_first_half():
 
 
 def test_ebcache_has_its_table_and_scales_the_noise():
-    schedule = grid("ebcache")
+    schedule = grid("ebcache", scaled="always")
     assert row(schedule.computed.all((1, 2)), "10") == EB_CACHE
     assert len(whole(schedule)) == 34
     assert schedule.step_legend == (ScaleEps(0.965),) and (schedule.step_actions == 1).all()
-    plain = grid("ebcache", delta=1)
-    assert not plain.step_actions.any() and (plain.actions == schedule.actions).all()
+    setting = Invented(50, 28)
+    plain = method_of("ebcache").plan(setting)
+    assert not plain.schedule.step_actions.any() and "under ddim" in plain.notes[0]
+    assert (plain.schedule.actions == schedule.actions).all()
+    setting.sampler = "ddpm"
+    assert method_of("ebcache").plan(setting).schedule == schedule
+    assert method_of("ebcache", scaled="never").plan(setting).schedule == plain.schedule
 
 
 @pytest.mark.parametrize("steps", [5, 7, 20, 100])
@@ -255,4 +260,4 @@ def test_random_cells_of_odd_steps_are_one_step_old():
 
 @pytest.mark.parametrize("name", ["ends", "full", "random"])
 def test_baselines_cite_no_paper(name):
-    assert METHODS[name].source is None and "no paper" in METHODS[name].because
+    assert METHODS[name].source is None

@@ -9,6 +9,7 @@ from caching.measure.cost import cost_of
 from caching.methods import METHODS, invardiff, method_of
 from caching.methods.setting import ModelSetting, Shelf
 from caching.policies.rungs import nominal_work
+from caching.policies.toca import token_schedule
 from tests.caching import tiny
 from tests.caching.settings import Invented
 from tests.caching.spy import own
@@ -51,7 +52,7 @@ def test_it_runs_as_painted_at_any_number_of_steps(model, shelf, name):
         run = sample(model, schedule, label=1, seed=3, cfg_scale=2.0)
         assert run.latents.isfinite().all()
         there = ~schedule.covered
-        assert ((run.executed & ~LOWERED)[there] == schedule.actions[there]).all()
+        assert ((run.executed & (LOWERED - 1))[there] == schedule.actions[there]).all()
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "invardiff"])
@@ -60,14 +61,15 @@ def test_a_grid_of_any_size_can_be_planned(name, steps, blocks):
     schedule = method_of(name).plan(Invented(steps, blocks)).schedule
     assert schedule.actions.shape == (steps, blocks, 2)
     assert schedule.computed[0].all()
-    ladder = method_of(name).ladder(Invented(steps, blocks))
+    ladder = method_of(name).ladder(Invented(min(steps, 20), blocks))
     assert ladder and {type(rung) for rung in ladder} == {METHODS[name]}
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_ladders_go_from_most_work_to_least(model, shelf, name):
     setting = on(model, shelf, 20)
-    ladder = method_of(name).ladder(setting)
+    # A rank that is small for a width of 16.
+    ladder = method_of(name, **({"rank": 2} if name == "icc" else {})).ladder(setting)
     work = [cost_of(model, rung.plan(setting).schedule).work for rung in ladder]
     assert (np.diff(work) <= 1e-12).all()
     assert work[0] <= 1 and work[-1] < 1 / REACHES[name] + 0.17
@@ -105,9 +107,6 @@ def test_nominal_work_counts_branches_halves_and_tokens():
     faster = method_of("fastercache").plan(Invented(20, 3)).schedule
     assert nominal_work(faster) == pytest.approx((9 + 5 / 2 + 6 * 0.643 / 2) / 20)
     # Steps 0 and 3 of 4 full, with attention scored once; 1 and 2 have 0.3 of the tokens.
-    toca = method_of("toca", ratio=0.1, interval=3, decides="paper")
-    from caching.policies.toca import token_schedule
-
     full = np.array([[True], [False], [False], [True]])
-    made = token_schedule(full, ~full, ratio=0.1, interval=toca.interval)
+    made = token_schedule(full, ~full, ratio=0.1, interval=3)
     assert nominal_work(made) == pytest.approx((2 + 0.5 * 0.357 + 2 * 0.3 * 0.643) / 4)

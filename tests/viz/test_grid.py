@@ -128,12 +128,14 @@ def test_the_component_round_trip() -> None:
         grid_value(
             actions, ack=3, undo="stroke", step_actions=np.array([0, 0, 1, 0], np.uint8),
             refused=(2, "no"), expected=Expected(38.2, 35.0, 41.0, "a test"),
+            keys={"cells": ("reuse",), "steps": ()},
         )
     )  # fmt: skip
     assert grid.value == {
         "rows": ["0000", "0000"], "steps": "0010", "ack": 3, "undo": "stroke", "redo": None,
         "refused": {"rev": 2, "words": "no"},
         "expected": {"db": 38.2, "low_db": 35.0, "high_db": 41.0, "source": "a test"},
+        "keys": {"cells": ["reuse"], "steps": []},
     }  # fmt: skip
     message = {"ops": [{"rev": 1, "op": "paint", "to": 1, "cells": [1, 3]}]}
     assert grid.preprocess(message) == (Paint(1, 1, ((1, 3),)),)

@@ -123,6 +123,7 @@ def grid_value(
     step_actions: np.ndarray | None = None,
     refused: tuple[int, str] | None = None,
     expected: Expected | None = None,
+    keys: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """The painter's value: uint8 (S, L, R) and how far the server has come.
 
@@ -134,6 +135,8 @@ def grid_value(
         step_actions: uint8 (S,), what whole steps do; None: all run their blocks.
         refused: `rev` of the last operation that was not taken, and why, for the page to show.
         expected: PSNR that is predicted for these cells; None where nobody knows.
+        keys: "cells" and "steps" -> the keys of the brushes that rows and step row are numbered by.
+            Value and spec may reach the page in either order; None: numbered as the page's own.
     """
     if step_actions is None:
         step_actions = np.zeros(len(actions), np.uint8)
@@ -145,6 +148,7 @@ def grid_value(
         "redo": redo,
         "refused": None if refused is None else {"rev": refused[0], "words": refused[1]},
         "expected": None if expected is None else asdict(expected),
+        "keys": None if keys is None else {name: list(some) for name, some in keys.items()},
     }
 
 

@@ -139,6 +139,7 @@ class ScheduleGrid(gr.HTML):
             "redo": value.get("redo"),
             "refused": value.get("refused"),
             "expected": value.get("expected"),
+            "keys": value.get("keys"),
         }
 
     def api_info(self) -> dict[str, Any]:

@@ -36,6 +36,10 @@ function takeSpec(first) {
 function takeLegends(was) {
   const last = document.activeElement, inBar = nodes.legends.contains(last);
   renumber(was);
+  if (store.value && store.value.keys) {  // it may have waited for these brushes
+    const heard = numbered(store.value);
+    if (heard) { confirmed = heard; recompose(); }
+  }
   buildBrushes();
   styleLegend();
   fitSteps();

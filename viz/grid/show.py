@@ -70,7 +70,7 @@ def step_brushes(canvas: Canvas) -> list[StepBrush]:
 
 def value_of(state: ViewState, expected: Expected | None = None) -> dict[str, Any]:
     """The painter's value for a state; `expected`: what is predicted for its schedule."""
-    refused = state.refused
+    refused, schedule = state.refused, state.schedule
     return grid_value(
         state.schedule.actions,
         ack=state.ack,
@@ -79,6 +79,10 @@ def value_of(state: ViewState, expected: Expected | None = None) -> dict[str, An
         step_actions=state.schedule.step_actions,
         refused=None if refused is None else (refused.rev, refused.words),
         expected=expected,
+        keys={
+            "cells": [key_of(p) for p in schedule.legend],
+            "steps": [key_of(a) for a in schedule.step_legend],
+        },
     )
 
 

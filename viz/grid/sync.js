@@ -60,6 +60,7 @@ function receive(value) {
   const heard = {
     rows: [...value.rows], steps: value.steps || null, ack: value.ack || 0,
     undo: value.undo ?? null, redo: value.redo ?? null, expected: value.expected || null,
+    keys: value.keys || null,
     refused: value.refused ? {rev: value.refused.rev, words: String(value.refused.words)} : null,
   };
   const before = store.value ? store.value.ack : 0;
@@ -75,9 +76,9 @@ function receive(value) {
     root.classList.remove("cb-waiting");
   }
   history = {undo: heard.undo, redo: heard.redo};
-  const cells = parseRows(heard.rows, model), steps = parseSteps(heard.steps, model);
-  if (cells && steps) {  // else the spec of these rows is still to come
-    confirmed = {cells, steps};
+  const planesHeard = numbered(heard);
+  if (planesHeard) {  // else the spec of these rows is still to come
+    confirmed = planesHeard;
     const changed = recompose();
     if (changed && store.view === "ran" && !stroke) leaveRan();
     if (changed) showDecided();
@@ -90,6 +91,23 @@ function receive(value) {
   syncHistory();
   refreshReadouts();
   reassert(heard.ack);
+}
+
+// What was heard as planes in the numbers of the page's own brushes. A value and the spec with its
+// brushes may come in either order: null while a brush that it uses is not here yet.
+function numbered({rows, steps, keys}) {
+  if (!keys) {
+    const cells = parseRows(rows, model), whole = parseSteps(steps, model);
+    return cells && whole && {cells, steps: whole};
+  }
+  const all = DIGITS.length;
+  const found = {cells: parseRows(rows, model, all), steps: parseSteps(steps, model, all)};
+  for (const target of ["cells", "steps"]) {
+    const own = [0, ...(keys[target] || []).map(key => legendOf(target).findIndex(b => b.key === key))];
+    if (!found[target] || found[target].some(k => (own[k] ?? -1) < 0)) return null;
+    found[target] = found[target].map(k => own[k]);
+  }
+  return found;
 }
 
 // Gradio now holds the server's answer as our value and would send it back instead of the
