@@ -32,13 +32,13 @@ PICTURES = 2048
 PICTURES_SEED = 4000  # no shard of `presets.train` has it
 # What the shipped files are made with; prices of computing, cheap computing first.
 SHIPPED: dict[str, dict[str, Any]] = {
-    "l2c": {"weights": (1e-4, 2e-4, 5e-4), "iterations": 700, "rate": 0.1, "batch": 8},
+    "l2c": {"weights": (1e-4, 2e-4, 4e-4), "iterations": 700, "rate": 0.1, "batch": 8},
     "lazydit": {"weights": (1e-4, 3e-4, 1e-3)},
     "harmonica": {"weights": (1e-8, 3e-8), "iterations": 100, "rate": 0.1, "batch": 2},
 }
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def rendered(model: Model, count: int, *, seed: int = PICTURES_SEED) -> Data:
     """Pictures of the renderer as the shipped autoencoder encodes them."""
     images, labels = pictures(seed, count)
@@ -49,7 +49,7 @@ def rendered(model: Model, count: int, *, seed: int = PICTURES_SEED) -> Data:
         x = part.to(model.device, model.vae.dtype) / 127.5 - 1
         found.append(((model.vae.encode(x).latents - shift) * scale).float().cpu())
     words = f"{count} renders of presets.scenes, seed {seed}"
-    return Data(torch.cat(found).clone(), labels, words)
+    return Data(torch.cat(found), labels, words)
 
 
 def together(parts: list[Learned]) -> Learned:

@@ -108,6 +108,7 @@ def _conducted(asked: argparse.Namespace, terminal: Terminal) -> Study:
         model,
         conditions,
         classifier=classifier_of(asked.model, asked.device),
+        kept=ledger.path.with_suffix(".npz"),
         tell=lambda done, total: show("  pictures", done, total),
     )
     setting = ModelSetting(

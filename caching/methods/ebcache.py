@@ -59,7 +59,7 @@ class EBCache(Method):
     def plan(self, setting: Setting) -> Plan:
         computed = pattern(setting.steps, self.start)
         schedule = Schedule.from_steps(computed, setting.blocks, branches=setting.branches)
-        if self.scaled == "always" or self.scaled == setting.sampler:
+        if self.scaled in ("always", setting.sampler):
             every = np.ones(setting.steps, bool)
             return Plan(schedule.paint_steps(every, ScaleEps(self.delta)))
         if self.scaled == "never":

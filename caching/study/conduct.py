@@ -96,6 +96,7 @@ def conduct(
     for name in methods:
         tuner: Tuner | None = None
         for target in targets:
+            ledger.catch_up()
             kept = ledger.chosen.get((name, target))
             try:
                 if kept is None or kept.speedup is None:
@@ -159,6 +160,7 @@ def _again(
 
 def _judged(judge: Judge, ledger: Ledger, contender: Contender, repeats: int) -> Scores:
     """The contender's scores, and the plain steps of the same work beside it."""
+    ledger.catch_up()  # another process may have judged it meanwhile
     if contender.key not in ledger.judged:
         ledger.judge(contender.key, judge.scores(contender))
     scores = ledger.judged[contender.key]

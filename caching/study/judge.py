@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +43,7 @@ class Judge:
         conditions: of the runs; its model must be this one.
         classifier: names classes of pictures; None: class agreement is not judged.
         batch: pictures that run together.
+        kept: a file for the full runs, so that a study that goes on has them; None: made anew.
         tell: told of the pictures of a contender that are done, of how many.
     """
 
@@ -51,10 +54,12 @@ class Judge:
         *,
         classifier: SceneClassifier | None = None,
         batch: int = 8,
+        kept: Path | None = None,
         tell: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:
         self.model, self.conditions = model, conditions
         self.classifier, self.batch, self.tell = classifier, batch, tell
+        self.kept = kept
         self.fits = Fits()
         classes = len(model.class_names)
         self.labels = [i % classes for i in range(len(conditions.seeds))]
@@ -138,14 +143,23 @@ class Judge:
     @cached_property
     def _full(self) -> tuple[np.ndarray, torch.Tensor, list[int]]:
         """Pictures (N, H, W, 3), latents (N, C, h, w) and classes of all full runs."""
+        if self.kept is not None and self.kept.is_file():
+            with np.load(self.kept, allow_pickle=False) as file:
+                together = file["images"]
+                return together, torch.from_numpy(file["latents"]), self._classes(together)
         images, latents = [], []
         for first in range(0, len(self.labels), self.batch):
             mine = slice(first, first + self.batch)
             run = self._run(Plan(self.full_plan), self.labels[mine], self.conditions.seeds[mine])
             images.append(run.images)
             latents.append(run.latents)
-        together = np.concatenate(images)
-        return together, torch.cat(latents), self._classes(together)
+        together, ends = np.concatenate(images), torch.cat(latents)
+        if self.kept is not None:
+            self.kept.parent.mkdir(parents=True, exist_ok=True)
+            part = self.kept.with_suffix(f".{os.getpid()}.npz")
+            np.savez_compressed(part, images=together, latents=ends.numpy())
+            part.replace(self.kept)
+        return together, ends, self._classes(together)
 
     def _run(self, plan: Plan, labels: list[int], seeds: list[int] | tuple[int, ...]) -> Run:
         events = iter_sample(

@@ -104,8 +104,9 @@ class Chosen:
 
 @dataclass
 class Ledger:
-    """Reads what an earlier study left in a folder, and adds to it.
+    """Reads what earlier studies left in a folder, and adds to it.
 
+    Several processes may share one: each adds whole lines, and `catch_up` reads those of others.
     Lines that cannot be read, such as one cut off by a kill, are left out and counted.
     """
 
@@ -115,47 +116,50 @@ class Ledger:
     timed: dict[tuple[str, str], Timed] = field(default_factory=dict)
     chosen: dict[tuple[str, float], Chosen] = field(default_factory=dict)
     unread: int = 0
+    _read_to: int = 0
 
     def __post_init__(self) -> None:
-        if not self.path.is_file():
-            return
-        if self.path.stat().st_size > MAX_BYTES:
-            raise RequestError(f"{self.path} has more than {MAX_BYTES} bytes, expected a ledger.")
-        for line in self.path.read_bytes().split(b"\n"):
-            if line.strip():
-                self._read(line)
+        self.catch_up()
 
     @property
     def path(self) -> Path:
         return self.folder / f"study-{self.conditions.key}.jsonl"
 
+    def catch_up(self) -> None:
+        """Reads what has been added since the last time, up to the last whole line."""
+        if not self.path.is_file():
+            return
+        if self.path.stat().st_size > MAX_BYTES:
+            raise RequestError(f"{self.path} has more than {MAX_BYTES} bytes, expected a ledger.")
+        with self.path.open("rb") as file:
+            file.seek(self._read_to)
+            new = file.read()
+        whole = new[: new.rfind(b"\n") + 1]
+        self._read_to += len(whole)
+        for line in whole.split(b"\n"):
+            if line.strip():
+                self._read(line)
+
     def judge(self, key: tuple[str, str], scores: Scores) -> None:
         self._add("judged", list(key), asdict(scores))
-        self.judged[key] = scores
 
     def time(self, key: tuple[str, str], timed: Timed) -> None:
         self._add("timed", list(key), asdict(timed))
-        self.timed[key] = timed
 
     def choose(self, method: str, target: float, chosen: Chosen) -> None:
         self._add("chosen", [method, target], asdict(chosen))
-        self.chosen[method, target] = chosen
 
     def again(self, method: str) -> None:
         """Forgets what is known of a method, or rival."""
         self._add("again", [method], {})
-        self._forget(method)
-
-    def _forget(self, method: str) -> None:
-        self.judged = {k: v for k, v in self.judged.items() if k[0] != method}
-        self.timed = {k: v for k, v in self.timed.items() if k[0] != method}
-        self.chosen = {k: v for k, v in self.chosen.items() if k[0] != method}
 
     def _add(self, kind: str, key: list[Any], value: Mapping[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         line = json.dumps([kind, key, value], ensure_ascii=False, allow_nan=False)
-        with self.path.open("ab") as file:
-            file.write(b"\n" + line.encode() + b"\n" if self._cut_off() else line.encode() + b"\n")
+        # One call, so that lines of several processes do not mix; it ends a line that was cut off.
+        with self.path.open("ab", buffering=0) as file:
+            file.write((b"\n" if self._cut_off() else b"") + line.encode() + b"\n")
+        self.catch_up()
 
     def _cut_off(self) -> bool:
         """Whether the last line was never finished; the next one must not stick to it."""
@@ -164,6 +168,11 @@ class Ledger:
         with self.path.open("rb") as file:
             file.seek(-1, 2)
             return file.read(1) != b"\n"
+
+    def _forget(self, method: str) -> None:
+        self.judged = {k: v for k, v in self.judged.items() if k[0] != method}
+        self.timed = {k: v for k, v in self.timed.items() if k[0] != method}
+        self.chosen = {k: v for k, v in self.chosen.items() if k[0] != method}
 
     def _read(self, line: bytes) -> None:
         try:

@@ -50,6 +50,12 @@ def test_in_rows_of_cached_steps_the_older_features_stay():
     assert found[:, 0] == pytest.approx([1, 0.5, 0.5, 0.75, 1, 1])
 
 
+def test_a_row_of_cached_steps_ends_where_one_is_computed():
+    cached = np.array([0, 1, 0, 1, 0, 0], bool)[:, None]
+    found = rates(apart(F), cached)
+    assert found[:, 0] == pytest.approx([1, 0.5, 0.5, 0.5, 3, 1])
+
+
 def test_distances_that_are_not_known_count_as_the_longest_known():
     cached = np.array([0, 1, 1, 0, 0, 0], bool)[:, None]
     found = rates(apart(F, lags=1), cached)

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -10,16 +9,13 @@ import torch
 
 from caching import Model, Schedule, sample
 from caching.errors import RequestError, ScheduleError
-from caching.learn import store
-from caching.learn.base import Data, LearnStep
+from caching.learn.base import Data, Diary, LearnStep
 from caching.learn.forward import forward
 from caching.learn.l2c import Draw, Pairs, cache_steps
 from caching.learn.routers import Routers, share_of
-from caching.learn.store import Learned, load_learned, save_learned
+from caching.learn.store import Learned
 from caching.learn.trainers import TRAINERS, trainer_of
-from caching.methods import method_of
 from caching.methods.base import controls
-from caching.methods.setting import ModelSetting, Shelf
 from tests.caching import plain_learning, tiny
 from tests.caching.spy import own, relative
 
@@ -200,6 +196,17 @@ def test_what_is_told_on_the_way(model):
     assert learned.options["batch"] == 2 and "noise of a test" in learned.title
 
 
+def test_a_long_curve_is_thinned_to_means_of_its_loss(model):
+    diary = Diary("l2c", model, STEPS, 1.0, "", "", 0, 400, {})
+    for n in range(400):
+        diary.step(float(n % 2), n / 400, np.ones((STEPS, BLOCKS, 2)))
+    curve = diary.learned({}).curve
+    assert len(curve["iteration"]) == len(curve["loss"]) == len(curve["share"]) == 200
+    assert (curve["iteration"][0], curve["iteration"][-1]) == (2, 400)
+    assert set(curve["loss"]) == {0.5}
+    assert (curve["share"][0], curve["share"][-1]) == (1 / 400, 399 / 400)
+
+
 @pytest.mark.parametrize("name", ["l2c", "harmonica"])
 def test_the_same_seed_learns_the_same(model, name):
     trainer = trainer_of(name, iterations=3, batch=2)
@@ -267,135 +274,6 @@ def test_every_training_has_bounded_options_and_a_number_of_iterations():
         trainer_of("l3c")
     with pytest.raises(RequestError, match="weight"):
         trainer_of("l2c", wait=1)
-
-
-# -- files and methods -----------------------------------------------------------------------
-
-
-def learned_of(model, logits, method="l2c", **changes):
-    made = Learned(
-        method=method,
-        model=model.name,
-        weights_hash=model.weights_hash,
-        steps=logits.shape[1],
-        cfg_scale=1.0,
-        sampler="ddim",
-        data="nothing",
-        command="",
-        seed=0,
-        iterations=1,
-        seconds=0.0,
-        setting="CPU",
-        curve={"iteration": (1.0,), "loss": (0.5,)},
-        values={"logits": logits, "weights": np.arange(1.0, len(logits) + 1)},
-    )
-    return dataclasses.replace(made, **changes)
-
-
-def setting_of(model, learned, steps=STEPS):
-    shelf = Shelf()
-    shelf.learned.append(learned)
-    return ModelSetting(model, steps=steps, cfg_scale=2.0, sampler="ddim", shelf=shelf)
-
-
-def test_a_file_keeps_everything(model, tmp_path):
-    _, learned = run(trainer_of("l2c", iterations=3, batch=2), model, data=some(model))
-    kept = load_learned(save_learned(learned, tmp_path))
-    for name in (f.name for f in dataclasses.fields(Learned) if f.name not in ("values", "curve")):
-        assert getattr(kept, name) == getattr(learned, name), name
-    assert kept.curve == dict(learned.curve)
-    assert all((kept.values[n] == v).all() for n, v in learned.values.items())
-    assert set(kept.values) == set(learned.values)
-
-
-@pytest.mark.parametrize(
-    ("damage", "words"),
-    [
-        (lambda j, a: j.unlink(), "missing"),
-        (lambda j, a: a.unlink(), "missing"),
-        (lambda j, a: j.write_text("[1]"), "kind cachebrush_learned"),
-        (lambda j, a: j.write_text("{" * 5000), "cannot be read"),
-        (lambda j, a: a.write_bytes(b"PK\x03\x04 no archive"), "cannot be read"),
-        (lambda j, a: np.savez(a, x=np.array([{}], object)), "cannot be read"),
-        (lambda j, a: np.savez(a, logits=np.array([np.nan])), "not finite"),
-        (lambda j, a: np.savez(a, logits=np.array(["text"])), "cannot be read"),
-        (lambda j, a: edit(j, curve=[1]), "cannot be read"),
-        (lambda j, a: edit(j, surprise=1), "cannot be read"),
-        (lambda j, a: edit(j, steps="20"), "steps is '20'"),
-        (lambda j, a: edit(j, options=[1]), "options is"),
-        (lambda j, a: np.savez_compressed(a, x=np.zeros(2**20)), "unpack to 83"),
-        (lambda j, a: a.write_bytes(a.read_bytes()[:-40]), "cannot be read"),
-    ],
-)
-def test_a_damaged_file_is_refused_in_words(model, tmp_path, monkeypatch, damage, words):
-    monkeypatch.setattr(store, "MAX_ARRAY_BYTES", 2**20)
-    path = save_learned(learned_of(model, np.zeros((1, STEPS, BLOCKS, 2), np.float32)), tmp_path)
-    damage(path, path.with_suffix(".npz"))
-    with pytest.raises(RequestError, match=words):
-        load_learned(path)
-
-
-def edit(path, **changes):
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-def hand_made():
-    """Two routers whose probabilities are 0.1 (reuse) and 0.9 where named, 0.5 elsewhere."""
-    logits = np.zeros((2, STEPS, BLOCKS, 2), np.float32)
-    low = np.log(1 / 9)
-    logits[0, 1, 0, 0] = logits[0, 2, 1, 1] = low - 0.01  # of step 2 L2C reads nothing
-    logits[0, 3] = -low
-    logits[1] = low - 0.01
-    return logits
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "expected"),
-    [
-        ("l2c", {}, [(1, 0, 0)]),
-        ("harmonica", {}, [(1, 0, 0), (2, 1, 1)]),
-        ("l2c", {"theta": 0.09}, []),
-        ("l2c", {"theta": 0.5}, [(s, b, r) for s in (1, 5) for b in (0, 1) for r in (0, 1)]),
-        ("l2c", {"router": 2}, [(s, b, r) for s in (1, 3, 5) for b in (0, 1) for r in (0, 1)]),
-        ("l2c", {"router": 9}, [(s, b, r) for s in (1, 3, 5) for b in (0, 1) for r in (0, 1)]),
-    ],
-)
-def test_a_router_becomes_a_schedule(model, name, options, expected):
-    setting = setting_of(model, learned_of(model, hand_made(), name))
-    plan = method_of(name, **options).plan(setting)
-    assert [tuple(map(int, cell)) for cell in np.argwhere(plan.schedule.actions)] == expected
-    assert plan.policy is None and "router" in plan.notes[1]
-
-
-def test_the_ladder_goes_from_most_work_to_least(model):
-    rungs = method_of("l2c").ladder(setting_of(model, learned_of(model, hand_made())))
-    setting = setting_of(model, learned_of(model, hand_made()))
-    left = [int(rung.plan(setting).schedule.computed.sum()) for rung in rungs]
-    assert left == sorted(left, reverse=True) and len(set(left)) == len(left) >= 3
-    assert (left[0], left[-1]) == (24, 12)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {},
-        {"logits": np.zeros((1, STEPS, BLOCKS + 1, 2))},
-        {"logits": np.zeros((STEPS, BLOCKS, 2))},
-        {"logits": np.zeros((0, STEPS, BLOCKS, 2))},
-        {"logits": np.zeros((1, STEPS, BLOCKS, 2), int)},
-        {"logits": np.full((1, STEPS, BLOCKS, 2), np.nan)},
-    ],
-)
-def test_a_router_of_another_grid_is_refused(model, values):
-    learned = dataclasses.replace(learned_of(model, hand_made()), values=values)
-    with pytest.raises(RequestError, match="learn it again"):
-        method_of("l2c").plan(setting_of(model, learned))
-
-
-def test_a_router_of_another_number_of_steps_is_named(model):
-    setting = setting_of(model, learned_of(model, hand_made()), steps=8)
-    with pytest.raises(RequestError, match=f"there is {STEPS}"):
-        method_of("l2c").plan(setting)
 
 
 def test_the_module_under_the_model_is_left_as_it_was(model):

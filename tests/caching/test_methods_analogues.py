@@ -196,9 +196,9 @@ def test_freqca_has_a_rung_for_every_number_of_full_steps_it_can_have():
 def test_temporal_features_say_what_a_table_would_save():
     model = own(tiny.dit(blocks=3, learned_sigma=True, channels=4), tiny.EPSILON)
     plan = method_of("temporalfeatures").plan(
-        ModelSetting(model, steps=7, cfg_scale=2.0, sampler="ddim")
+        ModelSetting(model, steps=1000, cfg_scale=2.0, sampler="ddim")
     )
-    assert plan.schedule == Schedule.full(7, 3)
+    assert plan.schedule == Schedule.full(1000, 3)
     d, tokens = 16, 16
     # Per block: 256 sines to D, D to D, D to 6 D; the last layer D to 2 D.
     made = 3 * (256 * d + d * d + 6 * d * d) + 2 * d * d
@@ -206,7 +206,10 @@ def test_temporal_features_say_what_a_table_would_save():
     ends = tokens * d * 4 * 4 + tokens * d * 4 * 8
     share = made / (made + ends + 3 * (attention + 8 * tokens * d * d))
     assert plan.notes[0].startswith(f"Time embeddings and modulation are {share:.1%} of")
-    assert f"{4 * 7 * (6 * 3 + 2) * d / 2**20:.1f} MiB for each class at 7 steps" in plan.notes[1]
+    assert (
+        f"{4 * 1000 * (6 * 3 + 2) * d / 2**20:.1f} MiB for each class at 1000 steps"
+        in plan.notes[1]
+    )
     assert planned("temporalfeatures").notes == ()
 
 
@@ -242,6 +245,7 @@ def test_any_number_of_steps_and_of_blocks_and_ladders_lose_work(steps, blocks):
     for name in MINE:
         assert method_of(name).plan(setting).schedule.actions.shape == (steps, blocks, 2)
         rungs = method_of(name).ladder(setting)
+        rungs = (*rungs[: -1 : max(1, steps // 10)], rungs[-1])
         work = [cost_of(model, m.plan(setting).schedule).work for m in rungs]
         assert all(a >= b - 1e-12 for a, b in pairwise(work)), name
         assert work[0] == 1, name

@@ -6,6 +6,7 @@ import pytest
 from caching.actions.cond_only import CondOnly
 from caching.actions.scale import ScaleEps
 from caching.methods import METHODS, method_of
+from caching.policies.toca import thresholds
 from caching.predictors.clusters import Clusters
 from caching.predictors.extrapolate import Extrapolate
 from caching.predictors.foca import FoCa
@@ -167,6 +168,12 @@ def test_toca_is_full_as_its_released_code_is():
         assert row(paper.computed[:, block].all(1), "Fp") == TOCA_FIRST
 
 
+def test_toca_widens_its_interval_and_forces_two_late_in_the_run():
+    # By i, steps counted down: N / (1.4 - 0.8 i / 50), and 2 for i = 10 to 19.
+    found = dict(enumerate(thresholds(50, 6)[::-1].tolist()))
+    assert [found[i] for i in (0, 9, 10, 19, 20, 49)] == [4, 5, 2, 2, 6, 10]
+
+
 def shares(schedule):
     """(S, L) share of tokens a feed-forward computes where it is not computed whole."""
     values = [0.0, *(p.fraction if isinstance(p, Tokens) else 0.0 for p in schedule.legend)]
@@ -246,6 +253,7 @@ def test_ends_and_full_are_what_they_say():
 def test_random_cells_are_as_many_as_asked_for_and_nested():
     few, many = (grid("random", 20, 12, share=v).actions > 0 for v in (0.25, 0.5))
     assert (few.sum(), many.sum()) == (120, 240) and (many >= few).all()
+    assert grid("random", 20, 12, share=0).is_full
     other = grid("random", 20, 12, share=0.25, seed=1).actions > 0
     assert other.sum() == 120 and (other != few).any()
 

@@ -20,14 +20,17 @@ from caching.predictors import Reuse
 from caching.predictors import quantised as quantised_module
 from caching.predictors.affine import Affine
 from caching.predictors.base import Cell
+from caching.predictors.clusters import Clusters
 from caching.predictors.draws import uniform
 from caching.predictors.quantised import Quantised, applied, in_integers, pack, rounded
 from caching.predictors.sampled import Sampled, chosen, probabilities, product
 from caching.predictors.taylor import Taylor
+from caching.predictors.tokens import Tokens
 from tests.caching import tiny
 from tests.caching.calibration import asked
 from tests.caching.predictor_cases import EVERY, STEPS, Half, double_pair, gap, painted
 from tests.caching.spy import own, relative, spied
+from tests.caching.test_cost import held_bytes
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +226,15 @@ def test_eight_bits_are_nearer_than_four():
 def test_any_mixture_with_it_is_the_plain_reference(pair, seed, halves):
     schedule = painted(seed, (*EVERY, Quantised(), Quantised(4)), steps=10, halves=halves)
     assert gap(pair, schedule) < 1e-8
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_memory_of_any_mixture_with_it_is_what_is_held(seed, monkeypatch):
+    model = own(tiny.dit(blocks=2), tiny.V)
+    some = (Tokens(0.3, "norm", 2), Clusters(4, 0.1, 2), Taylor(2), Reuse())
+    schedule = painted(seed, (*(some[:2] if seed % 2 else some), Quantised()), steps=10)
+    peak, run = held_bytes(model, schedule, monkeypatch, cfg_scale=2.0)
+    assert run.cost.cache_mib == peak / 2**20 > 0
 
 
 def test_later_steps_look_at_it():

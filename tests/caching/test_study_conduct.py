@@ -115,6 +115,15 @@ def test_the_full_run_is_equal_to_itself(model):
     assert scores.same == (1.0,) * 5
 
 
+def test_full_runs_are_kept(model, tmp_path, monkeypatch):
+    path = tmp_path / "deep" / "full.npz"
+    first, second = (judge_of(model, kept=path) for _ in range(2))
+    images, latents, classes = first._full
+    monkeypatch.setattr(second, "_run", None)
+    assert np.array_equal(second._full[0], images) and torch.equal(second._full[1], latents)
+    assert second._full[2] == classes and [p.name for p in path.parent.iterdir()] == ["full.npz"]
+
+
 def test_a_policy_decides_for_one_picture_at_a_time(model):
     judge = judge_of(model)
     sizes = []

@@ -182,8 +182,9 @@ def test_a_line_cut_off_costs_that_line_only(tmp_path):
     ledger = filled(tmp_path)
     ledger.path.write_bytes(ledger.path.read_bytes()[:-20])
     found = Ledger(tmp_path, conditions())
-    assert (found.chosen, found.unread) == ({}, 1)
+    assert (found.chosen, found.judged) == ({}, {KEY: SCORES})
     found.choose("fora", 2.0, CHOSEN)
+    assert found.unread == 1
     last = Ledger(tmp_path, conditions())
     assert (last.judged, last.chosen) == ({KEY: SCORES}, {("fora", 2.0): CHOSEN})
 
@@ -215,6 +216,15 @@ def test_lines_of_strangers_are_left_out(tmp_path, line):
         file.write(line + "\n")
     found = Ledger(tmp_path, conditions())
     assert (found.unread, found.judged, len(found.chosen)) == (1, {KEY: SCORES}, 1)
+
+
+def test_processes_share_a_ledger(tmp_path):
+    one, other = Ledger(tmp_path, conditions()), Ledger(tmp_path, conditions())
+    one.judge(KEY, SCORES)
+    other.choose("fora", 2.0, CHOSEN)
+    assert (one.chosen, other.judged) == ({}, {KEY: SCORES})
+    one.catch_up()
+    assert one.chosen == {("fora", 2.0): CHOSEN}
 
 
 def test_again_forgets_one_method(tmp_path):

@@ -78,10 +78,10 @@ def test_first_screen_is_a_recorded_comparison(app: Callable[..., Any]) -> None:
     expect(page.locator("#curves .js-plotly-plot .scatterlayer .trace").first).to_be_attached()
 
 
-def test_paint_run_measure_preset_undo_save_reopen(app: Callable[..., Any], tmp_path: Path) -> None:
+def test_paint_run_measure_method_undo_save_reopen(app: Callable[..., Any], tmp_path: Path) -> None:
     page = app()
     without_auto_run(page)
-    choose(page, "preset", "Full")
+    choose(page, "method", "★ Full")
     expect(page.get_by_test_id("readout-cells")).to_contain_text("0")
     page.wait_for_function(
         "document.querySelector('#grid .cb-grid').cbGrid.rows().every(r => /^0+$/.test(r))"
@@ -126,8 +126,8 @@ def test_paint_run_measure_preset_undo_save_reopen(app: Callable[..., Any], tmp_
     executed = page.evaluate("document.querySelector('#grid .cb-grid').cbGrid.executed()")
     assert executed == painted == rows(page)
 
-    # A preset repaints; undo brings the paint back.
-    choose(page, "preset", "FORA, every N")
+    # A method repaints; undo brings the paint back.
+    choose(page, "method", "● FORA")
     page.wait_for_function(
         "p => document.querySelector('#grid .cb-grid').cbGrid.rows()[0] !== p", arg=painted[0]
     )
@@ -150,7 +150,7 @@ def test_paint_run_measure_preset_undo_save_reopen(app: Callable[..., Any], tmp_
     assert file["format"] == "cachebrush-schedule" and file["context"]["steps"] == 20
     letters = {"0": "C", "1": "R"}
     assert list(file["rows"].values()) == ["".join(letters[c] for c in r) for r in painted]
-    choose(page, "preset", "Full")
+    choose(page, "method", "★ Full")
     page.wait_for_function(
         "document.querySelector('#grid .cb-grid').cbGrid.rows().every(r => /^0+$/.test(r))"
     )

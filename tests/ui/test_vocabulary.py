@@ -113,8 +113,7 @@ def test_a_policy_decides_live_and_bakes(app: Callable[..., Any], tmp_path: Path
     page = app()
     without_auto_run(page)
     before = rows(page)
-    page.locator("#policy-box").get_by_text("Let a policy decide").click()
-    choose(page, "policy", "First block cache")
+    choose(page, "method", "◐ FBCache")
     page.locator("#decide").click()
     notice(page, "busy")
     expect(page.get_by_test_id("notice")).to_contain_text("Done", timeout=RUN_MS)
@@ -138,7 +137,7 @@ def test_editing_the_last_quarter_runs_only_that(
     """How long until the new final picture is there is reported, not asserted."""
     page = app()
     without_auto_run(page)
-    choose(page, "preset", "FORA, every N")
+    choose(page, "method", "● FORA")
     field = page.locator("#steps input[type=number]")
     field.fill("50")
     field.press("Enter")
