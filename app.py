@@ -42,6 +42,8 @@ SLOW: dict[str, Any] = {
     "concurrency_id": "run",
 }
 OPENS = (".json", ".pt", ".npy", ".png", ".yaml", ".yml", ".txt", ".py")
+# A click while the run before it still ends must not get lost: the newer one takes over.
+AGAIN: dict[str, Any] = {**SLOW, "trigger_mode": "multiple"}
 # Waiting for a download must not take the place of somebody's run.
 LOAD: dict[str, Any] = {**SLOW, "concurrency_id": "load", "concurrency_limit": 4}
 
@@ -244,10 +246,10 @@ def _wire_methods(
     for name in WORDS:
         then_curves(parts[name].input(named(handlers.turn), chosen, [*edit, *box], **FAST))
     then_run(
-        parts["calibrate"].click(_stream(handlers.calibrate, parts), chosen, [*edit, *box], **SLOW)
+        parts["calibrate"].click(_stream(handlers.calibrate, parts), chosen, [*edit, *box], **AGAIN)
     )
     parts["decide"].click(
-        _stream(handlers.run_policy, parts), chosen, [*live, parts["steps"]], **SLOW
+        _stream(handlers.run_policy, parts), chosen, [*live, parts["steps"]], **AGAIN
     )
     then_run(parts["bake"].click(named(handlers.bake), visit, edit, **FAST))
 
@@ -262,7 +264,7 @@ def _wire_methods(
     learned = [parts[k] for k in ("method", "learning", "keep")]
     ended = parts["learn"].click(
         _stream(handlers.learn, parts), [parts["training"], *sliders, visit],
-        [*edit, *box, *slots, *learned], js=LEARN_JS, **SLOW,
+        [*edit, *box, *slots, *learned], js=LEARN_JS, **AGAIN,
     )  # fmt: skip
     ended.then(None, None, None, js=REST_JS)
     then_run(ended)

@@ -125,10 +125,9 @@ def _learn(
         draw = pairs.draw(data, trainer.batch, generator)
         s = draw.s
         try:
-            error, score = losses(pairs, draw, gates[s], stopped)
+            loss, score = objective(pairs, draw, gates[s], trainer.weight, stopped)
         except Stopped:
             break
-        loss = error + trainer.weight * score.sum((0, 1)).mean()
         optimiser.zero_grad()
         (gates[s].grad,) = torch.autograd.grad(loss, [gates[s]])
         optimiser.step()
@@ -142,10 +141,10 @@ def _learn(
         yield diary.learned({"gates": table[None], "weights": np.array([trainer.weight])})
 
 
-def losses(
-    pairs: Pairs, draw: Draw, gate: Tensor, stopped: Stop | None = None
+def objective(
+    pairs: Pairs, draw: Draw, gate: Tensor, price: float, stopped: Stop | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Mean square between teacher and student, and the scores (L, R, N), of gates (L, R, D)."""
+    """The loss of a pair as a function of gates (L, R, D), and the scores (L, R, N)."""
     import torch
 
     model, family, s = pairs.model, pairs.model.family, draw.s
@@ -158,7 +157,8 @@ def losses(
         x = x.to(model.dtype)
         teacher, _ = forward(family, x, given, 1, stopped=stopped)
     student, scores = mixed(family, x, given, 1, stored, gate, stopped)
-    return (student.float() - teacher.float()).square().mean(), scores
+    error = (student.float() - teacher.float()).square().mean()
+    return error + price * scores.sum((0, 1)).mean(), scores
 
 
 def mixed(

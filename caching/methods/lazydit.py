@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST_GATES = 9
 # Scores crowd near 0 and 1, so that only the ends of the range of a threshold move much.
 LADDER = (0.01, 0.1, 0.5, 0.9, 0.99)
+ALL = 1.0  # every lazy step reuses everything
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,9 @@ class LazyDiTMethod(Method):
         """All gates at several thresholds, the cheaper ones behind the dearer."""
         learned = setting.learned(self.name)
         found = gates_of(learned, (setting.steps, setting.blocks, len(setting.branches)))
-        return tuple(
-            replace(self, gates=which, threshold=threshold)
-            for which in range(1, min(MOST_GATES, len(found)) + 1)
-            for threshold in LADDER
-        )
+        last = min(MOST_GATES, len(found))
+        pairs = [(which, threshold) for which in range(1, last + 1) for threshold in LADDER]
+        return tuple(replace(self, gates=g, threshold=t) for g, t in (*pairs, (last, ALL)))
 
 
 def gates_of(learned: Learned, shape: tuple[int, int, int]) -> np.ndarray:

@@ -59,6 +59,8 @@ def test_groups_worked_out_by_hand():
     assert group_starts(distance, 3, 2, 3) == (0, 3, 5)  # 3 + 1 + 1, not 3 + 3 … of 2 2 3
     assert group_starts(distance, 7, 1, 3) == (0, 1, 2, 3, 4, 5, 6)
     assert group_starts(distance, 1, 1, 7) == (0,)
+    # All alike: of 1 3, 2 2 and 3 1 the one whose last group starts first.
+    assert group_starts(np.zeros((4, 4)), 2, 1, 3) == (0, 1)
 
 
 @settings(max_examples=60)

@@ -237,6 +237,17 @@ def test_memory_of_any_mixture_with_it_is_what_is_held(seed, monkeypatch):
     assert run.cost.cache_mib == peak / 2**20 > 0
 
 
+def test_clusters_note_what_they_made_of_it(monkeypatch):
+    """At step 3 there are two outputs to forecast from, that of step 2 and what was left of 0."""
+    model = own(tiny.dit(blocks=1), tiny.V)
+    legend = (Clusters(4, 0.1, 1), Quantised())
+    schedule = Schedule.from_rows(["CCCCCC", "CKQKKC"], legend=legend)
+    peak, run = held_bytes(model, schedule, monkeypatch, cfg_scale=1.0)
+    assert run.cost.cache_mib == peak / 2**20
+    # Two outputs, their two D_0, a label for each token and the centroids.
+    assert peak == 16 * 16 * 4 * 4 + 16 * 2 + 4 * 16 * 4
+
+
 def test_later_steps_look_at_it():
     model, spy = spied(own(tiny.dit(), tiny.V))
     schedule = Schedule.from_rows(["CQRQTC"] * 4, legend=(Quantised(), Reuse(), Taylor(1)))

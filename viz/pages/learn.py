@@ -70,6 +70,7 @@ class Learns(Methods):
         mine = visit.busy = object()
         shown = 0.0
         learned: Learned | None = None
+        failure: Exception | None = None
         try:
             yield {"keep": gr.update(interactive=True)}
             yield from self._waiting(visit)
@@ -82,11 +83,13 @@ class Learns(Methods):
                     shown = now
                     yield self._learning(visit, trainer.title, item)
         except Exception as error:
-            yield {"notice": failed("training", error), **self._rested(visit)}
-            return
+            failure = error
         finally:
             if visit.busy is mine:
                 visit.busy = None
+        if failure is not None:
+            yield {"notice": failed("training", failure), **self._rested(visit)}
+            return
         if learned is not None:
             yield self._keep(visit, learned, theta)
             return
@@ -112,7 +115,9 @@ class Learns(Methods):
         return parts
 
     def _rested(self, visit: Visit) -> Parts:
-        """The page without a training."""
+        """The page without a training, unless a newer one has begun."""
+        if visit.busy is not None:
+            return {}
         return {"grid": gr.update(layer=visit.layer()), "keep": gr.update(interactive=False)}
 
     def _keep(self, visit: Visit, learned: Learned, theta: Any) -> Parts:
