@@ -61,6 +61,7 @@ class Judge:
         self.classifier, self.batch, self.tell = classifier, batch, tell
         self.kept = kept
         self.fits = Fits()
+        self.warm = False
         classes = len(model.class_names)
         self.labels = [i % classes for i in range(len(conditions.seeds))]
         self.tuning_labels = [i % classes for i in range(len(conditions.tuning_seeds))]
@@ -118,11 +119,11 @@ class Judge:
 
     def time(self, contender: Contender, repeats: int) -> Timed:
         """The first judged pictures, one at a time, full run and this in turn; nothing else runs
-        and nothing is kept of them. A first pair warms up."""
+        and nothing is kept of them. The first pair of all warms up."""
         plan = contender.plan(0)
         taken: dict[str, list[float]] = {"full": [], "mine": []}
-        for turn in range(repeats + 1):
-            picture = max(0, turn - 1) % len(self.labels)
+        for turn in range(repeats if self.warm else repeats + 1):
+            picture = turn % len(self.labels)
             timing = time_runs(
                 self.model,
                 {"full": self.full_plan, "mine": plan.policy or plan.schedule},
@@ -135,9 +136,10 @@ class Judge:
                 fits=self.fits,
             )
             assert timing is not None
-            if turn:
+            if self.warm:
                 for name, (ms,) in zip(timing.names, timing.total_ms, strict=True):
                     taken[name].append(ms)
+            self.warm = True
         return Timed(setting_of(self.model), tuple(taken["mine"]), tuple(taken["full"]))
 
     @cached_property

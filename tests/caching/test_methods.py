@@ -186,6 +186,7 @@ def test_a_method_runs_and_something_is_reused(name, little_setting, shipped_mod
             sampler=setting.sampler,
         )
         assert np.isfinite(np.asarray(run.latents)).all()
-        if found := reused(run.baked):
+        # Not by what can be baked: a gate may compute one pass of a picture and not the other.
+        if found := np.count_nonzero(run.executed) + np.count_nonzero(run.executed_actions):
             break
     assert found or name in KEEP_ALL

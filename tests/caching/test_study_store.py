@@ -15,6 +15,7 @@ from caching.study.bootstrap import Interval, interval
 from caching.study.ledger import Chosen, Conditions, Ledger, Scores, Timed
 from caching.study.published import PUBLISHED
 from caching.study.store import Missing, Row, Study, load_study, save_study
+from caching.study.summary import summarise
 
 ROOT = Path(__file__).resolve().parents[2]
 SEEDS = (0, 1, 2)
@@ -233,6 +234,27 @@ def test_again_forgets_one_method(tmp_path):
     ledger.again("fora")
     for one in (ledger, Ledger(tmp_path, conditions())):
         assert (list(one.judged), one.timed, one.chosen) == ([("bac", "[]")], {}, {})
+
+
+def test_a_row_by_hand(tmp_path):
+    """Three pictures of work ½, ¼ and ½, whose mean pays for 3 of 8 plain steps."""
+    ledger = filled(tmp_path)
+    plain = Scores(3, False, (3 / 8,) * 3, (29.0, 31.5, 30.5), (0.8,) * 3, (0.2,) * 3)
+    ledger.judge(("plain-steps", "[('steps', 3)]"), plain)
+    found = summarise(ledger, methods=["fora", "bac"], rivals={2.0: ()}, setting="a machine",
+                      command="c", date="d")  # fmt: skip
+    (one,) = found.rows
+    assert one.speedup == pytest.approx(3 / 1.25)
+    assert (one.least_speedup, one.most_speedup, one.rival_steps) == (2, 4, 3)
+    assert one.psnr_db.mean == 31 and one.gain_db.mean == pytest.approx(2 / 3)
+    assert -0.5 <= one.gain_db.low < 2 / 3 < one.gain_db.high <= 1.5  # of 1, -½ and 1½
+    assert (one.ms, one.ms_speedup) == (5.5, pytest.approx((10 / 5 + 11 / 6) / 2))
+    assert (one.decided, one.matched, one.agrees, one.notes) == (True, True, None, ("a note",))
+    assert Missing("bac", 2.0, None, "not judged yet") in found.missing
+    assert [row.steps for row in found.plain] == [3] and found.full_ms == 10.5
+    other = summarise(ledger, methods=["fora"], rivals={2.0: ()}, setting="another machine",
+                      command="c", date="d")  # fmt: skip
+    assert other.rows[0].ms is None and other.setting == ""
 
 
 # -- quoted tables -------------------------------------------------------------------------

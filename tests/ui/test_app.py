@@ -75,7 +75,8 @@ def test_first_screen_is_a_recorded_comparison(app: Callable[..., Any]) -> None:
     assert state
     grid = rows(page)
     assert len(grid) == 24 and {c for row in grid for c in row} == {"0", "1"}
-    expect(page.locator("#curves .js-plotly-plot .scatterlayer .trace").first).to_be_attached()
+    trace = page.locator("#curves .js-plotly-plot .scatterlayer .trace").first
+    expect(trace).to_be_attached(timeout=READY_MS)  # the figure's library is fetched meanwhile
 
 
 def test_paint_run_measure_method_undo_save_reopen(app: Callable[..., Any], tmp_path: Path) -> None:
