@@ -24,7 +24,7 @@ from viz.pages import studio
 from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
 from viz.pages.learn import training_parts
-from viz.pages.look import HEAD, LEARN_JS, REST_JS, SAVE_JS, STYLE, theme
+from viz.pages.look import HEAD, LEARN_JS, LINK_JS, REST_JS, SAVE_JS, STYLE, theme
 from viz.pages.methods import BUTTONS, NUMBERS, WORDS
 from viz.pages.visit import start_visit
 
@@ -80,6 +80,7 @@ def _controls(start: Any) -> dict[str, Any]:
         parts["open"] = gr.UploadButton(
             "Open", file_types=list(OPENS), size="sm", elem_id="open", min_width=60
         )
+        parts["copy_link"] = gr.Button("Link", size="sm", elem_id="copy-link", min_width=60)
     with gr.Accordion("Export", open=False, elem_id="export-box"):
         parts["target"] = gr.Dropdown(
             studio.EXPORTS,
@@ -90,6 +91,7 @@ def _controls(start: Any) -> dict[str, Any]:
         parts["export"] = gr.Button("Export", size="sm", elem_id="export")
     parts["export_file"] = gr.Textbox(visible="hidden", elem_id="export-text", show_label=False)
     parts["file"] = gr.Textbox(visible="hidden", elem_id="file-text", show_label=False)
+    parts["link"] = gr.Textbox(visible="hidden", elem_id="link-text", show_label=False)
     with gr.Accordion("Another model", open=False, elem_id="model-box"):
         parts["model"] = gr.Textbox(
             label="Hub id or folder", placeholder="facebook/DiT-XL-2-256", elem_id="model"
@@ -314,11 +316,26 @@ def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
         named(handlers.export), [parts["target"], visit],
         [parts["export_file"], parts["notice"]], **FAST,
     ).then(None, parts["export_file"], None, js=SAVE_JS)  # fmt: skip
+    parts["copy_link"].click(
+        named(handlers.copy_link), visit, [parts["link"], parts["notice"]], **FAST
+    ).then(None, parts["link"], None, js=LINK_JS)
     then_run(parts["open"].upload(named(handlers.open_file), [parts["open"], visit], edit, **FAST))
     load = [*edit, parts["label"], parts["compare"], *box]
     gr.on(
         [parts["load"].click, parts["model"].submit],
         stream(handlers.use_model), [parts["model"], visit], load, **LOAD,
+    )  # fmt: skip
+
+
+def _wire_link(handlers: Handlers, page: Any, parts: dict[str, Any]) -> None:
+    """A page opened with a link in its address takes its state from there."""
+    shown = ("grid", "numbers", "notice", "steps", "curves", "words", "about", "method", "label")
+    shown += ("seed", "cfg", "sampler", *BUTTONS, *NUMBERS, *WORDS)
+    page.load(
+        None, None, parts["link"], js="() => location.hash.slice(1)", show_progress="hidden"
+    ).then(
+        _named(handlers.open_link, parts), [parts["link"], parts["visit"]],
+        [parts[k] for k in shown], **FAST,
     )  # fmt: skip
 
 
@@ -336,6 +353,7 @@ def build_app(engine: Engine | None = None) -> gr.Blocks:
             [parts[k] for k in ("grid", "notice", "about", *BUTTONS)],
             show_progress="hidden", api_visibility="private", concurrency_limit=None,
         )  # fmt: skip
+        _wire_link(handlers, page, parts)
     return page
 
 

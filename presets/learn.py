@@ -32,7 +32,7 @@ PICTURES = 2048
 PICTURES_SEED = 4000  # no shard of `presets.train` has it
 # What the shipped files are made with; prices of computing, cheap computing first.
 SHIPPED: dict[str, dict[str, Any]] = {
-    "l2c": {"weights": (1e-4, 2e-4, 4e-4), "iterations": 700, "rate": 0.1, "batch": 8},
+    "l2c": {"weights": (1e-4, 2e-4), "iterations": 700, "rate": 0.1, "batch": 8},
     "lazydit": {"weights": (1e-4, 3e-4, 1e-3)},
     "harmonica": {"weights": (1e-8, 3e-8), "iterations": 100, "rate": 0.1, "batch": 2},
 }
@@ -124,7 +124,7 @@ def _one(
 ) -> Learned | None:
     terminal = Terminal(sys.stdout, sys.stderr)
     with interrupted() as stopped:
-        return watched(
+        learned = watched(
             trainer.learn(
                 model,
                 steps=asked.steps,
@@ -137,6 +137,11 @@ def _one(
             terminal,
             trainer.title,
         )
+    if learned is None or learned.iterations == getattr(trainer, "iterations", None):
+        return learned
+    # Ended early: what does it again ends there too.
+    done = replace(trainer, iterations=learned.iterations)  # type: ignore[call-arg]
+    return replace(learned, command=_command(asked, done))
 
 
 def _command(asked: argparse.Namespace, trainer: Trainer) -> str:

@@ -37,6 +37,17 @@ MODEL_INFO = (
     "Any class-conditional DiT in diffusers' layout. A hub id is downloaded when you press Load, "
     "and only then. DiT-XL/2 takes minutes per picture on a CPU."
 )
+HOME_MODEL = "scenes-dit"
+LINK_COPIED = (
+    "The address of this page now holds its state, {count} characters, and is on the clipboard "
+    "where the browser allows it."
+)
+LINK_OPENED = "Opened from the link. Press Run to see it measured here."
+LINK_REFUSED = "The link was not opened: {why}"
+LINK_OF_OTHER_MODEL = (
+    "This link is for the model {model}, which is not loaded: load it under Another model, then "
+    "open the link again."
+)
 STOPPED = "Stopped. The last finished result stays."
 STOCHASTIC = (
     "{sampler} draws noise at every step: caching errors are amplified, and published schedules "

@@ -30,7 +30,7 @@ FIT_LABEL = 0
 
 @dataclass(frozen=True)
 class DyDiTTrainer(Trainer):
-    """DyDiT (arXiv 2410.03456, section 3.2 and 3.4), its width by timestep alone.
+    """DyDiT (arXiv 2410.03456), its timestep-wise dynamic width alone.
 
     A router, one linear of the timestep's sines and cosines for each branch, gives a score to each
     width: 1/4, 1/2, 3/4 or all of the heads or hidden channels. A hard choice is drawn from the
@@ -39,18 +39,18 @@ class DyDiTTrainer(Trainer):
 
         loss = mean (teacher - student)^2 + press (computed / all - target)^2
 
-    with the products of the branches over all steps. The paper turns every head and every group of
-    channels on and off by a sigmoid, tunes all weights for 150,000 iterations and more on the
-    diffusion loss, and has a router for tokens besides. Here units are nested by importance, so
-    that their number is all there is to choose, weights are as the Narrow brush fits them, and the
-    full model is the teacher. Tokens are not routed.
+    with the products of the branches over all steps. The paper's routers turn every head and every
+    group of channels on and off by a sigmoid, all weights are fine-tuned with them for under 3 % of
+    the iterations of pre-training, and tokens have routers of their own. Here units are nested by
+    importance, so that their number is all there is to choose, weights are as the Narrow brush fits
+    them, and the full model is the teacher. Tokens are not routed.
     """
 
     target: float = number(0.6, 0.3, 0.95, "target", "share of all products of branches")
     press: float = number(1.0, 0, 1000, "press", "weight of missing the target", step=0.1)
     iterations: int = whole(600, 1, 200_000, "iterations")
     rate: float = number(0.05, 0.0001, 1, "learning rate", "of AdamW")
-    batch: int = whole(8, 1, 256, "batch", "pictures at a time; 256 in the paper")
+    batch: int = whole(8, 1, 256, "batch", "pictures at a time")
     pool: int = whole(
         64, 1, 4096, "own pictures", "where no others are at hand, it draws these to learn from"
     )

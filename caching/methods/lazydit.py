@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 MOST_GATES = 9
 # Scores crowd near 0 and 1, so that only the ends of the range of a threshold move much.
 LADDER = (0.01, 0.1, 0.5, 0.9, 0.99)
+FIRST = (*LADDER, 0.999, 0.9999)  # of the dearest gates, nearer to those behind them
 ALL = 1.0  # every lazy step reuses everything
 
 
@@ -71,7 +72,8 @@ class LazyDiTMethod(Method):
         learned = setting.learned(self.name)
         found = gates_of(learned, (setting.steps, setting.blocks, len(setting.branches)))
         last = min(MOST_GATES, len(found))
-        pairs = [(which, threshold) for which in range(1, last + 1) for threshold in LADDER]
+        pairs = [(1, threshold) for threshold in FIRST]
+        pairs += [(which, threshold) for which in range(2, last + 1) for threshold in LADDER]
         return tuple(replace(self, gates=g, threshold=t) for g, t in (*pairs, (last, ALL)))
 
 

@@ -28,14 +28,13 @@ Linears = dict[str, tuple["Tensor", ...]]
 class Narrow(Predictor):
     """F = W' a' + b' of the most important heads or hidden channels a'; nothing stored is needed.
 
-    Timestep-dynamic width of DyDiT (arXiv 2410.03456, section 3.2): each cell computes the share
-    `heads` of its attention heads or `channels` of its hidden channels, at least one of them. There
-    a router turns each of as many groups of channels as there are heads on and off, after all were
-    ranked by magnitude, and the model is fine-tuned with them. Here units are ranked by what they
-    do, the mean square over the tokens of a full run of their part in the output, less its mean. In
-    the place of a fine-tune the last linear is fitted on further full runs, in closed form: W' is
-    ridge regression of the full output on the units kept, drawn towards their own columns of W with
-    the penalty 0.1 times the mean variance of a'.
+    Timestep-wise dynamic width of DyDiT (arXiv 2410.03456): each cell computes the share `heads` of
+    its attention heads or `channels` of its hidden channels, at least one of them. There routers
+    turn heads and groups of channels on and off, and the model is fine-tuned with them. Here units
+    are ranked by what they do, the mean square over the tokens of a full run of their part in the
+    output, less its mean. In the place of a fine-tune the last linear is fitted on further full
+    runs, in closed form: W' is ridge regression of the full output on the units kept, drawn towards
+    their own columns of W with the penalty 0.1 times the mean variance of a'.
 
     With shares of 1 it is the branch itself. Where a fit has seen a single run, W' are the columns
     of W, and b' has the mean of what was left out.

@@ -198,7 +198,7 @@ def test_a_ladder_goes_through_all_gates(model):
     values = {"gates": two, "weights": np.array([1e-4, 1e-3])}
     setting = setting_of(model, Learned(**{**vars(learned), "values": values}))
     rungs = [(m.gates, m.threshold) for m in method_of("lazydit").ladder(setting)]
-    assert rungs == sorted(rungs) and len(set(rungs)) == len(rungs) == 11
+    assert rungs == sorted(rungs) and len(set(rungs)) == len(rungs) == 13
     words = method_of("lazydit", gates=2).plan(setting).notes[-1]
     assert words == "gates 2 of 2, trained at a price of 0.001 for a computed branch"
 

@@ -30,6 +30,9 @@ FLAGS = [
 ]  # fmt: skip
 LOCAL = {"127.0.0.1", "localhost", ""}
 START_S = 120
+# Long, because a machine that others load too may hold everything up; a test waits for states.
+PATIENCE_MS = 45_000
+sync_api.expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +92,7 @@ def open_page(browser: sync_api.Browser) -> Iterator[Callable[..., sync_api.Page
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))
         page.on("console", lambda message: _listen(message, complaints))
         page.on("request", lambda request: _watch(request.url, complaints))

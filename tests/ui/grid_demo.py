@@ -199,7 +199,10 @@ def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
         session = gr.State(Session(first))
         with gr.Row(), gr.Column(min_width=320):
             grid = ScheduleGrid(
-                value_of(first, expected(first)), spec=spec(first), layer=layer_of(steps, blocks), elem_id="grid"
+                value_of(first, expected(first)),
+                spec=spec(first),
+                layer=layer_of(steps, blocks),
+                elem_id="grid",
             )
         with gr.Row():
             buttons = {
@@ -261,6 +264,7 @@ def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
             on_input, [grid, session, slow, calls], [grid, saw, calls],
             trigger_mode="always_last", **quiet,
         )  # fmt: skip
+
         def late(held: Session) -> Iterator[Any]:
             """An answer that the strokes of the meantime overtake."""
             then = held.state

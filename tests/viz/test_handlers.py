@@ -99,7 +99,8 @@ def test_a_class_the_model_lacks_is_refused(handlers: Handlers, visit: Visit, la
 
 def test_good_settings_are_taken_and_make_the_numbers_old(handlers: Handlers, visit: Visit) -> None:
     parts = handlers.configure(3, 8.0, 4, "ddim", visit)
-    assert parts["notice"] == "" and "press Run" in parts["numbers"] and "grid" not in parts
+    assert parts["notice"] == "" and "press Run" in parts["numbers"]
+    assert "spec" not in parts["grid"] and parts["grid"]["value"] == visit.value()
     assert vars(visit.state.settings) == {
         "label": 3, "seed": 8, "cfg_scale": 4.0, "sampler": "ddim"
     }  # fmt: skip

@@ -20,7 +20,6 @@ from caching.predictors import Reuse
 from caching.schedule import Schedule
 from viz import text
 from viz.grid.ops import Op
-from viz.grid.show import value_of
 from viz.live import Engine
 from viz.pages import asked, studio
 from viz.pages.visit import Visit
@@ -39,7 +38,7 @@ class Edits:
         """What to show after an event that led from `before` to the visit's state."""
         now = visit.state
         visit.refused = False
-        grid: dict[str, Any] = {"value": value_of(now)}
+        grid: dict[str, Any] = {"value": visit.value()}
         parts: Parts = {}
         if now.schedule.actions.shape != before.schedule.actions.shape or now.model != before.model:
             grid |= {"spec": visit.spec(), "layer": visit.layer(), "live": None}
@@ -86,8 +85,10 @@ class Edits:
         before = visit.state.settings
         parts = self._dispatch(visit, Configure(settings))
         parts = {k: parts[k] for k in ("numbers", "notice")}
+        grid: dict[str, Any] = {"value": visit.value()}  # another PSNR to expect
         if visit.state.settings.sampler != before.sampler:
-            parts["grid"] = gr.update(spec=visit.spec())  # other timesteps
+            grid["spec"] = visit.spec()  # other timesteps
+        parts["grid"] = gr.update(**grid)
         if not parts["notice"]:
             parts["notice"] = studio.notice_html(noise_words(settings.sampler))
         return parts

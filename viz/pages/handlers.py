@@ -15,12 +15,12 @@ from caching.schedule import Schedule
 from viz.live import Loaded
 from viz.pages import asked, studio
 from viz.pages.edits import Parts, refusal
-from viz.pages.learn import Learns
+from viz.pages.links import Links
 from viz.pages.visit import Visit
 from viz.state import UseModel
 
 
-class Handlers(Learns):
+class Handlers(Links):
     """All handlers of one page."""
 
     # -- live ------------------------------------------------------------------------------
@@ -29,11 +29,9 @@ class Handlers(Learns):
         """The page has opened: say when the live model is ready, with times of this machine."""
         name = visit.state.model.name
         self.engine.begin(name)
-        yield {
-            "notice": studio.notice_html(
-                "You see a recorded result. Paint already; the live model is loading.", "busy"
-            )
-        }
+        yield self._unless_refused(
+            visit, "You see a recorded result. Paint already; the live model is loading.", "busy"
+        )
         try:
             loaded = self.engine.wait(name)
         except CachebrushError as error:
@@ -43,17 +41,24 @@ class Handlers(Learns):
             return
         self._use_times(visit, loaded)
         yield {
-            "grid": gr.update(spec=visit.spec()),
+            "grid": gr.update(spec=visit.spec(), value=visit.value()),
             **self.box(visit),
-            "notice": studio.notice_html(
-                f"Live: {name} on {loaded.device}. Paint, then release or press Run.", "ready"
+            **self._unless_refused(
+                visit,
+                f"Live: {name} on {loaded.device}. Paint, then release or press Run.",
+                "ready",
             ),
         }
+
+    def _unless_refused(self, visit: Visit, words: str, kind: str) -> Parts:
+        """A notice, unless the page has just said why it did not take something."""
+        return {"notice": gr.skip() if visit.refused else studio.notice_html(words, kind)}
 
     def _use_times(self, visit: Visit, loaded: Loaded) -> None:
         """Predict with this machine's own times from now on."""
         visit.tables = tables_of(loaded.model, loaded.times, visit.tables.change)
         visit.family = loaded.model.family
+        visit.weights_hash = loaded.model.weights_hash
 
     def use_model(self, name: Any, visit: Visit) -> Iterator[Parts]:
         """Load another model by hub id or folder and start on it with a full grid."""
@@ -94,6 +99,7 @@ class Handlers(Learns):
         )
         visit.session.begin_run()  # takes over from a run of the model before
         visit.tables, visit.family = tables, loaded.model.family
+        visit.weights_hash = loaded.model.weights_hash
         visit.busy = None
         visit.session.dispatch(UseModel(facts, replace(before.settings, label=0), full))
         visit.rev += 1

@@ -12,7 +12,9 @@ from viz.figures.page import FIGURE_CSS, HOVER_HEAD
 _HERE = files(__package__)
 
 STYLE = FIGURE_CSS + (_HERE / "studio.css").read_text(encoding="utf-8")
-HEAD = HOVER_HEAD
+# A link pasted over the address of an open page opens it anew.
+HEAD = HOVER_HEAD + "<script>addEventListener('hashchange', () => location.reload())</script>"
+LINK_JS = (_HERE / "link.js").read_text(encoding="utf-8")
 SAVE_JS = (_HERE / "save.js").read_text(encoding="utf-8")
 # While something learns the painter shows its colour layer, and afterwards what it showed before.
 _VIEWS = "document.querySelector('#grid .cb-views')"

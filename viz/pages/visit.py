@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from caching.learn.store import Learned
 from caching.measure.result import Result, load_result
 from caching.methods import Method
+from caching.predict.kept import For, shipped
 from caching.predict.proxy import Tables
 from viz import text
 from viz.figures.curves import similarity_curves
+from viz.grid.encode import Expected
+from viz.grid.show import value_of
 from viz.numbers import numbers_html
 from viz.pages import studio
 from viz.state import Session, ViewState
@@ -31,6 +34,7 @@ class Visit:
         self.refused = False  # whether the last edit was not taken
         self.loading: object | None = None  # the newest request for another model
         self.family: Family | None = None  # of the loaded model, which knows what brushes compute
+        self.weights_hash = ""  # likewise, which of its predictions are for
         self.method: Method | None = None  # the chosen one, with its controls
         self.left: dict[str, Method] = {}  # every method as its controls were left
         self.learned: list[Learned] = []  # by this visitor, oldest first
@@ -59,6 +63,21 @@ class Visit:
             else studio.is_of_other_request(self.result, self.state),
             other_model=studio.is_of_other_model(self.result, self.state),
         )
+
+    def expected(self) -> Expected | None:
+        """PSNR to expect of the grid, where a calibration is known for this model and setting."""
+        schedule, s = self.state.schedule, self.state.settings
+        kept = shipped(For(self.weights_hash, schedule.steps, s.cfg_scale, s.sampler))
+        if kept is None:
+            return None
+        if schedule.is_full:
+            return Expected(None, None, None, kept.source)
+        found = kept.predict(schedule)
+        return Expected(found.db, found.low_db, found.high_db, kept.source)
+
+    def value(self) -> dict[str, Any]:
+        """What the painter is told of the state."""
+        return value_of(self.state, self.expected())
 
     def spec(self) -> dict[str, Any]:
         """What the painter must know besides the schedule."""

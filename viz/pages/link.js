@@ -1,0 +1,6 @@
+// Puts the state into the address and, where the browser lets us, the address onto the clipboard.
+(given) => {
+  if (!given) return;
+  history.replaceState(null, "", "#" + given);
+  navigator.clipboard?.writeText(location.href).catch(() => {});
+}

@@ -1,0 +1,78 @@
+"""Links: the state of the page as an address that opens it again elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from caching.errors import CachebrushError
+from caching.methods import Method
+from caching.schedule import Schedule
+from viz import text
+from viz.link import Link, from_link, to_link
+from viz.pages import asked, studio
+from viz.pages.edits import Parts
+from viz.pages.learn import Learns
+from viz.pages.methods import GROUP, slot_parts
+from viz.pages.visit import Visit
+from viz.state import Configure, Repaint, Resteps
+
+
+class Links(Learns):
+    """The handlers of links, on top of all that edits, runs and learns."""
+
+    def copy_link(self, visit: Visit) -> Parts:
+        """The state as the text behind `#` in an address; the page's script does the copying."""
+        state, method = visit.state, visit.method
+        made: Method | Schedule = state.schedule
+        # By name only while the grid is what the method, as its controls stand, has painted.
+        if method and (state.now.what, state.now.group) == (method.words, GROUP + method.name):
+            made = method
+        link = Link(state.model.name, state.settings, state.schedule.steps, made)
+        found = to_link(link, model=home())
+        words = text.LINK_COPIED.format(count=len(found))
+        return {"link": found, "notice": studio.notice_html(words, "ready")}
+
+    def open_link(self, given: Any, visit: Visit) -> Parts:
+        """The page was opened with a link in its address; a wrong one changes nothing."""
+        if not given:
+            return {"notice": gr.skip()}  # Gradio wants one output at least
+        state = visit.state
+        try:
+            link = from_link(given, model=home())
+            if link.model != state.model.name:
+                return self._refuse(visit, text.LINK_OF_OTHER_MODEL.format(model=link.model))
+            s = link.settings
+            settings = asked.settings_of(s.label, s.seed, s.cfg_scale, s.sampler)
+            steps = asked.steps_of(link.steps)
+            if isinstance(link.made, Schedule):
+                link.made.check_fits(
+                    steps=steps, blocks=state.model.blocks, branches=state.model.branches
+                )
+            visit.session.dispatch(Configure(settings))
+        except (CachebrushError, ValueError) as error:
+            return self._refuse(visit, text.LINK_REFUSED.format(why=error))
+        before = visit.state
+        visit.session.dispatch(Resteps(steps))
+        parts: Parts = {
+            "label": gr.update(value=settings.label),
+            "seed": gr.update(value=settings.seed),
+            "cfg": gr.update(value=settings.cfg_scale),
+            "sampler": gr.update(value=settings.sampler),
+        }
+        if isinstance(link.made, Method):
+            visit.method = visit.left[link.made.name] = link.made
+            painted = self._apply(visit, link.made)
+            parts |= {"method": gr.update(value=link.made.name), **slot_parts(link.made)}
+        else:
+            painted = self._dispatch(visit, Repaint("link", link.made))
+        wrong = painted.get("notice")
+        parts |= painted | self._changed(visit, before)
+        parts["notice"] = wrong or studio.notice_html(text.LINK_OPENED, "ready")
+        return parts
+
+
+def home() -> str:
+    """The model that a link need not name: the one that ships."""
+    return text.HOME_MODEL
