@@ -26,6 +26,7 @@ from viz.pages.handlers import Handlers
 from viz.pages.learn import training_parts
 from viz.pages.look import HEAD, LEARN_JS, LINK_JS, REST_JS, SAVE_JS, STYLE, theme
 from viz.pages.methods import BUTTONS, NUMBERS, WORDS
+from viz.pages.studies import study_box
 from viz.pages.visit import start_visit
 
 # Strokes answer at once and are never recorded or offered as an endpoint.
@@ -191,6 +192,7 @@ def _layout(handlers: Handlers, start: Any) -> dict[str, Any]:
             parts["compare"] = CompareView(
                 studio.comparison_of(result, start.rev), elem_id="compare"
             )
+    parts |= study_box()
     gr.HTML(text.FOOTER, elem_classes="cb-footer")
     return parts
 
@@ -307,6 +309,16 @@ def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
     then_run(parts["steps"].release(named(handlers.resteps), steps, [*edit, *box], **FAST))
 
     _wire_methods(handlers, parts, edit, live, then_run)
+    if "study" in parts:
+        parts["study_target"].input(
+            named(handlers.show_study), [parts["study_target"], visit],
+            [parts[k] for k in ("study", "study_row", "notice")], **FAST,
+        )  # fmt: skip
+        slots = [parts[k] for k in ("method", *NUMBERS, *WORDS)]
+        put = [parts["study_row"], visit]
+        then_run(
+            parts["study_row"].select(named(handlers.paint_row), put, [*edit, *box, *slots], **FAST)
+        )
     parts["run"].click(stream(handlers.run), [parts["grid"], visit], live, **SLOW)
     parts["stop"].click(named(handlers.stop), visit, [parts["notice"]], **FAST)
     parts["save"].click(handlers.save_file, visit, parts["file"], **FAST).then(

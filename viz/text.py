@@ -37,6 +37,10 @@ MODEL_INFO = (
     "Any class-conditional DiT in diffusers' layout. A hub id is downloaded when you press Load, "
     "and only then. DiT-XL/2 takes minutes per picture on a CPU."
 )
+STUDY_TITLE = "Study: every method at the same work"
+PUBLISHED_TITLE = "The papers' own tables, quoted"
+NO_STUDY = "No study ships with this copy: make one with python -m caching study."
+STUDY_OF_OTHER_MODEL = "The study is of {model}, and another model is loaded: load it first."
 HOME_MODEL = "scenes-dit"
 LINK_COPIED = (
     "The address of this page now holds its state, {count} characters, and is on the clipboard "

@@ -31,7 +31,7 @@ def app(serve: Callable[..., str], open_page: Callable[..., Any]) -> Callable[..
     return open_
 
 
-def notice(page: Any, kind: str, timeout_ms: int = 15_000) -> str:
+def notice(page: Any, kind: str, timeout_ms: int = 45_000) -> str:
     """Wait for a notice of a kind and return its words."""
     line = page.locator(f'[data-testid="notice"][data-kind="{kind}"]')
     expect(line).to_be_visible(timeout=timeout_ms)

@@ -48,7 +48,7 @@ def shared(browser: Browser, address: str) -> Iterator[Page]:
         ),  # type: ignore[attr-defined]
     )
     page.goto(address)
-    page.wait_for_function(READY, timeout=20_000)
+    page.wait_for_function(READY, timeout=60_000)
     page.evaluate(SEEN)
     yield page
     page.close()
@@ -299,7 +299,7 @@ def test_plotly_hover_speaks_also_after_a_new_plot(page: Page) -> None:
 def test_phone_has_no_sideways_scroll(browser: Browser, address: str, shared: Page) -> None:
     phone = browser.new_page(viewport={"width": 390, "height": 844}, has_touch=True)
     phone.goto(address + "?__theme=dark")
-    phone.wait_for_function(READY, timeout=20_000)
+    phone.wait_for_function(READY, timeout=60_000)
     for mode in ("Divider", "Side by side", "Difference"):
         phone.get_by_role("radio", name=mode).click()
         phone.wait_for_timeout(80)

@@ -15,12 +15,12 @@ from caching.schedule import Schedule
 from viz.live import Loaded
 from viz.pages import asked, studio
 from viz.pages.edits import Parts, refusal
-from viz.pages.links import Links
+from viz.pages.studies import Studies
 from viz.pages.visit import Visit
 from viz.state import UseModel
 
 
-class Handlers(Links):
+class Handlers(Studies):
     """All handlers of one page."""
 
     # -- live ------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from viz.pages.edits import Parts
 from viz.pages.learn import Learns
 from viz.pages.methods import GROUP, slot_parts
 from viz.pages.visit import Visit
-from viz.state import Configure, Repaint, Resteps
+from viz.state import Configure, Repaint, Resteps, ViewState
 
 
 class Links(Learns):
@@ -67,10 +67,16 @@ class Links(Learns):
             parts |= {"method": gr.update(value=link.made.name), **slot_parts(link.made)}
         else:
             painted = self._dispatch(visit, Repaint("link", link.made))
-        wrong = painted.get("notice")
-        parts |= painted | self._changed(visit, before)
-        parts["notice"] = wrong or studio.notice_html(text.LINK_OPENED, "ready")
+        parts |= self._with_all(visit, before, painted)
+        parts["notice"] = parts["notice"] or studio.notice_html(text.LINK_OPENED, "ready")
         return parts
+
+    def _with_all(self, visit: Visit, before: ViewState, painted: Parts) -> Parts:
+        """What painting showed, with all that has changed since `before`, which was longer ago."""
+        refused = visit.refused
+        parts = {**painted, **self._changed(visit, before)}
+        visit.refused = refused
+        return {**parts, "notice": painted.get("notice", "")}
 
 
 def home() -> str:
