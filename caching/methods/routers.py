@@ -19,7 +19,8 @@ from caching.schedule import Schedule
 if TYPE_CHECKING:
     from caching.learn.store import Learned
 
-LADDER_THETAS = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98)
+# Nearer to 0 or 1 the order of probabilities says more of how long was trained than of the cells.
+LADDER_THETAS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
 MOST_ROUTERS = 9
 
 
