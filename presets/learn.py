@@ -34,7 +34,7 @@ PICTURES_SEED = 4000  # no shard of `presets.train` has it
 SHIPPED: dict[str, dict[str, Any]] = {
     "l2c": {"weights": (1e-4, 2e-4), "iterations": 700, "rate": 0.1, "batch": 8},
     "lazydit": {"weights": (1e-4, 3e-4, 1e-3)},
-    "harmonica": {"weights": (1e-8, 3e-8), "iterations": 100, "rate": 0.1, "batch": 2},
+    "harmonica": {"weights": (1e-8, 4e-8), "iterations": 70, "rate": 0.1, "batch": 2, "every": 5},
 }
 
 

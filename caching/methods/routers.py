@@ -19,8 +19,11 @@ from caching.schedule import Schedule
 if TYPE_CHECKING:
     from caching.learn.store import Learned
 
-# Nearer to 0 or 1 the order of probabilities says more of how long was trained than of the cells.
-LADDER_THETAS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9)
+# Closer together where probabilities gather.
+LADDER_THETAS = (
+    *(0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.88),
+    *(0.9, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98),
+)
 MOST_ROUTERS = 9
 
 
@@ -56,7 +59,7 @@ class RouterMethod(Method):
     """A cell is reused where the trained probability to compute it is at most theta.
 
     Routers trained at several prices of computing may lie in one file, ordered from the most work
-    to the least; theta alone moves little, since training drives probabilities towards 0 and 1.
+    to the least. Within one, theta orders the cells: those that training has pushed down first.
     """
 
     theta: float = number(0.1, 0.01, 0.99, "θ", "at most this probability to compute is reused")
@@ -91,17 +94,14 @@ class RouterMethod(Method):
         return reused
 
     def ladder(self, setting: Setting) -> Sequence[Method]:
-        """Every router at several thresholds, by the work that is left."""
+        """Its router at several thresholds, those that differ."""
         from caching.measure.cost import branch_macs
 
         learned = setting.learned(self.name)
         found = routers_of(learned, (setting.steps, setting.blocks, len(setting.branches)))
-        macs = branch_macs(setting.model)
+        macs, logits = branch_macs(setting.model), found[min(self.router, len(found)) - 1]
         rungs: dict[int, RouterMethod] = {}
-        for which, logits in enumerate(found[:MOST_ROUTERS], 1):
-            for theta in LADDER_THETAS:
-                one = replace(self, router=which, theta=theta)
-                saved = int((one._reused(logits) * macs).sum())
-                # Of two of equal work the threshold nearer to an even chance is the plainer one.
-                rungs.setdefault(saved, one)
+        for theta in LADDER_THETAS:
+            one = replace(self, theta=theta)
+            rungs.setdefault(int((one._reused(logits) * macs).sum()), one)
         return tuple(rungs[saved] for saved in sorted(rungs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
@@ -48,9 +49,9 @@ class Tuner:
         self._why: CachebrushError | None = None
 
     def find(self, target: float) -> Rung:
-        """The rung with the least speed-up that is at least the target; where that is too fast to
-        be matched, the next slower one if it is; where none reaches it, the fastest. Between two
-        rungs that differ in numbers only it is looked for by halving.
+        """The rung whose speed-up is nearest to the target, as a ratio, among those that match it;
+        where none does, the least that is enough; where none is, the fastest. Between two rungs
+        that differ in numbers only it is looked for by halving.
 
         A policy's ladder is halved too, for each of its rungs takes runs; a schedule's is read
         through, as its speed-up need not rise from rung to rung.
@@ -67,10 +68,11 @@ class Tuner:
         found, before = self._some(at), self._rung(at - 1) if at > 0 else None
         if before is not None and before.speedup < target <= found.speedup:
             found = self._between(before, found, target)
-        if not matched(found.speedup, target):
-            fitting = [r for r in self._measured.values() if r and matched(r.speedup, target)]
-            found = max(fitting, key=lambda rung: rung.speedup, default=found)
-        return found
+        # Of equals the mildest: rungs in their order, then what was found between them.
+        order = dict.fromkeys([*self.ladder, *self._measured])
+        there = [rung for one in order if (rung := self._measured.get(one)) is not None]
+        fitting = [rung for rung in there if matched(rung.speedup, target)]
+        return min(fitting, key=lambda r: round(_gap(r, target), 6), default=found)
 
     def _read_through(self, target: float) -> int:
         """Index of the slowest rung that is fast enough, else of the fastest."""
@@ -129,6 +131,10 @@ class Tuner:
             except CachebrushError as error:
                 self._why, self._measured[method] = error, None
         return self._measured[method]
+
+
+def _gap(rung: Rung, target: float) -> float:
+    return abs(math.log(rung.speedup / target))
 
 
 def midway(low: Method, high: Method) -> Method | None:

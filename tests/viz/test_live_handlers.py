@@ -276,3 +276,22 @@ def test_two_visits_share_nothing_that_changes(handlers: Handlers, folder: str) 
     assert yours.state is before is start.state
     assert yours.result is start.result and yours.tables is start.tables and yours.rev == 1
     assert yours.session is not start.session
+
+
+def test_the_psnr_to_expect_is_of_what_the_prediction_knows(
+    handlers: Handlers, visit: Visit
+) -> None:
+    assert visit.value()["expected"] is None  # until the model is there
+    *_, last = handlers.arrive(visit)
+    grid = last["grid"]["value"]["expected"]
+    assert grid["low_db"] < grid["db"] < grid["high_db"] and "schedules" in grid["source"]
+    found = {n: turned(handlers, visit, "fora", interval=n) for n in (2, 4)}
+    two, four = (found[n]["grid"]["value"]["expected"]["db"] for n in (2, 4))
+    # The recorded study has 37.2 and 29.3 dB over 64 pictures.
+    assert 35 < two < 39.5 and 27 < four < 31.5
+    assert turned(handlers, visit, "full")["grid"]["value"]["expected"]["db"] is None
+    for other in ("layerpruning", "deepcache"):  # other brushes, and whole-step actions
+        assert turned(handlers, visit, other)["grid"]["value"]["expected"] is None
+    assert turned(handlers, visit, "fora")["grid"]["value"]["expected"] is not None
+    handlers.configure(0, 0, 3.5, "ddim", visit)  # nothing was calibrated for this guidance
+    assert visit.value()["expected"] is None

@@ -83,7 +83,8 @@ def test_what_could_not_be_given_is_noted(ask: Any, missing: str) -> None:
     with pytest.raises(Unready, match="no "):
         ask(watched)
     assert watched.missing == missing
-    early = Watched(RecordedSetting(STATE, None))
+    # Of a model and a number of steps that nothing ships for.
+    early = Watched(RecordedSetting(update(STATE, Resteps(7)), None))
     with pytest.raises(Unready):
         ask(early)
     assert early.missing == "model"

@@ -10,6 +10,8 @@ from caching.measure.result import Result, load_result
 from caching.methods import Method
 from caching.predict.kept import For, shipped
 from caching.predict.proxy import Tables
+from caching.predictors.reuse import Reuse
+from caching.predictors.taylor import Taylor
 from viz import text
 from viz.figures.curves import similarity_curves
 from viz.grid.encode import Expected
@@ -68,7 +70,10 @@ class Visit:
         """PSNR to expect of the grid, where a calibration is known for this model and setting."""
         schedule, s = self.state.schedule, self.state.settings
         kept = shipped(For(self.weights_hash, schedule.steps, s.cfg_scale, s.sampler))
-        if kept is None:
+        used = schedule.compact()
+        # It was learned from reuse and Taylor forecasts alone, and knows nothing of the others.
+        strange = any(type(p) not in (Reuse, Taylor) for p in used.legend) or used.step_legend
+        if kept is None or strange:
             return None
         if schedule.is_full:
             return Expected(None, None, None, kept.source)
