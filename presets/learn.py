@@ -30,11 +30,17 @@ from presets.train.data import pictures
 OUT = Path(__file__).parent / "learned"
 PICTURES = 2048
 PICTURES_SEED = 4000  # no shard of `presets.train` has it
-# What the shipped files are made with; prices of computing, cheap computing first.
+# What the shipped files are made with.
 SHIPPED: dict[str, dict[str, Any]] = {
     "l2c": {"weights": (1e-4, 2e-4), "iterations": 700, "rate": 0.1, "batch": 8},
     "lazydit": {"weights": (1e-4, 3e-4, 1e-3)},
-    "harmonica": {"weights": (1e-8, 4e-8), "iterations": 70, "rate": 0.1, "batch": 2, "every": 5},
+    "harmonica": {
+        "weights": (1e-8, 3e-8),
+        "iterations": 100,
+        "rate": 0.1,
+        "batch": 2,
+        "every": 25,
+    },
 }
 
 

@@ -40,9 +40,9 @@ class HarmonicaTrainer(Trainer):
     error of the cache of step t alone). AdamW on the logits, which stay in -5..5.
 
     The reference trains 2,000 runs of a batch of 64 at a rate of 0.01 with beta 7e-8 for 10 steps
-    of DiT-XL. Here a higher rate and a smaller batch do in minutes, beta is for the shipped model,
-    and lambda_t is measured as much more often as the rate is higher: with C of 50 runs, as in the
-    reference, routers would swing between a price of nearly nothing and one of too much.
+    of DiT-XL; here a higher rate and a smaller batch do in minutes, beta is the shipped model's.
+    With C of 50 runs, as in the reference, a router could cross its whole range on one measurement
+    of lambda_t at this rate, so C is smaller by default.
     """
 
     weight: float = number(

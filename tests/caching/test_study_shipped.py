@@ -9,7 +9,6 @@ from caching.study.rivals import EVEN, PLAIN, RANDOM, plain_steps
 from caching.study.store import SHIPPED, load_study
 
 
-
 @pytest.fixture(scope="module")
 def study():
     return load_study()
