@@ -11,7 +11,10 @@ from caching.study.store import Row, Study
 from viz.methods import MARKS
 
 RIVAL = "◆"
-HEADS = ("", "method", "fewer MACs", "PSNR dB", "latent error", "right class", "over plain steps")
+HEADS = (
+    "", "method", "fewer MACs", "measured", "PSNR dB", "latent error", "right class",
+    "over plain steps",
+)  # fmt: skip
 
 
 def target_words(target: float) -> str:
@@ -65,6 +68,7 @@ def _row_html(row: Row, low: float, high: float, plain: float | None) -> str:
     )
     cells = (
         f"{row.speedup:.2f}×" + ("" if row.matched else " (beside)"),
+        "–" if row.ms_speedup is None else f"{row.ms_speedup:.2f}×",
         f"<b>{p.mean:.1f}</b> ±{p.half:.1f} {strip}",
         f"{row.latent_rel_l2.mean:.3f}",
         "–" if row.agrees is None else f"{row.agrees.mean:.0%}",
