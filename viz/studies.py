@@ -8,6 +8,7 @@ from caching.errors import CachebrushError
 from caching.methods import METHODS, Method, method_of
 from caching.study.published import PUBLISHED, Published
 from caching.study.store import Row, Study
+from caching.study.tune import LEAST, MOST
 from viz.methods import MARKS
 
 RIVAL = "◆"
@@ -25,8 +26,9 @@ def target_words(target: float) -> str:
 def intro_html(study: Study) -> str:
     """What was compared with what, where and when."""
     times = f" Recorded on {study.setting}, {study.date}." if study.setting else ""
+    judged = len({row.method for row in study.rows} & set(METHODS))
     words = (
-        f"{len(METHODS)} methods on {study.model}, {study.steps} steps, guidance "
+        f"{judged} method{'' if judged == 1 else 's'} on {study.model}, {study.steps} steps, guidance "
         f"{study.cfg_scale:g}, {study.pictures} pictures each, against the full run of the same "
         f"noise; the best PSNR first, the line is that of as many plain steps.{times} Made by "
         f"{study.command}. PSNR is closeness to the uncached picture, not beauty."
@@ -49,7 +51,7 @@ def table_html(study: Study, target: float) -> str:
     words = ", ".join(
         METHODS[m.method].title + (f" ({m.nearest:.2f}×)" if m.nearest else "") for m in beside
     )
-    note = f"Not within 0.97 to 1.25 of this speed-up: {words}." if words else ""
+    note = f"Not within {LEAST:g} to {MOST:g} of this speed-up: {words}." if words else ""
     return f'<div class="cb-study">{table}</div><p class="cb-figure-words">{html.escape(note)}</p>'
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LAGS = 8
+MAX_TABLES = 64
 
 
 @cache
@@ -105,6 +106,8 @@ class ModelSetting(Setting):
         with self.shelf.lock:
             if key not in self.shelf.tables:
                 self.shelf.tables[key] = make(self.model, self.tell, self.stopped)
+                while len(self.shelf.tables) > MAX_TABLES:  # the oldest go first
+                    del self.shelf.tables[next(iter(self.shelf.tables))]
             return cast(T, self.shelf.tables[key])
 
     def learned(self, method: str) -> Learned:

@@ -67,6 +67,15 @@ def test_settings_share_a_shelf_and_tables_of_the_same_run_only(model, counted, 
     assert ModelSetting(model, **RUN).table("a", counted) == "table 3"  # a shelf of its own
 
 
+def test_a_shelf_is_bounded_and_the_oldest_table_goes(model, counted):
+    setting = ModelSetting(model, **RUN)
+    for number in range(module.MAX_TABLES + 1):
+        setting.table(f"kind {number}", counted)
+    assert len(setting.shelf.tables) == module.MAX_TABLES
+    assert setting.table("kind 1", counted) == "table 2"
+    assert setting.table("kind 0", counted) == f"table {module.MAX_TABLES + 2}"
+
+
 def test_without_permission_nothing_is_run_and_what_is_kept_is_given(model, counted):
     shelf = Shelf()
     shut = ModelSetting(model, **RUN, shelf=shelf, may_run=False)

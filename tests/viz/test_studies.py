@@ -58,7 +58,8 @@ def test_a_table_has_every_row_of_its_speedup_and_places_dots_by_their_numbers()
     # The scale goes from 19 to 32 dB: 31 lies at 12/13, the plain steps' 29 at 10/13.
     assert 'class="cb-dot" style="left:92.3%"' in page
     assert 'class="cb-plain" style="left:76.9%"' in page
-    assert "GOC (1.80×)" in page
+    assert "GOC (1.80×)" in page and "Not within 0.95 to 1.25" in page
+    assert "1 method on scenes-dit" in studies.intro_html(STUDY)  # rivals are none
     assert "No method" in studies.table_html(STUDY, 3.0)
 
 
