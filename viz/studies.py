@@ -27,8 +27,9 @@ def intro_html(study: Study) -> str:
     """What was compared with what, where and when."""
     times = f" Recorded on {study.setting}, {study.date}." if study.setting else ""
     judged = len({row.method for row in study.rows} & set(METHODS))
+    count = "1 method" if judged == 1 else f"{judged} methods"
     words = (
-        f"{judged} method{'' if judged == 1 else 's'} on {study.model}, {study.steps} steps, guidance "
+        f"{count} on {study.model}, {study.steps} steps, guidance "
         f"{study.cfg_scale:g}, {study.pictures} pictures each, against the full run of the same "
         f"noise; the best PSNR first, the line is that of as many plain steps.{times} Made by "
         f"{study.command}. PSNR is closeness to the uncached picture, not beauty."
