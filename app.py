@@ -339,15 +339,15 @@ def _wire(handlers: Handlers, parts: dict[str, Any]) -> None:
     )  # fmt: skip
 
 
-def _wire_link(handlers: Handlers, page: Any, parts: dict[str, Any]) -> None:
-    """A page opened with a link in its address takes its state from there."""
+def _wire_arrival(handlers: Handlers, page: Any, parts: dict[str, Any]) -> None:
+    """A page opens on the state of the link in its address, if there is one, and goes live."""
     shown = ("grid", "numbers", "notice", "steps", "curves", "words", "about", "method", "label")
     shown += ("seed", "cfg", "sampler", *BUTTONS, *NUMBERS, *WORDS)
+    # One event for both: of two, the later answer could hide why a link was refused.
     page.load(
-        None, None, parts["link"], js="() => location.hash.slice(1)", show_progress="hidden"
-    ).then(
-        _named(handlers.open_link, parts), [parts["link"], parts["visit"]],
-        [parts[k] for k in shown], **FAST,
+        _stream(handlers.arrive, parts), [parts["link"], parts["visit"]],
+        [parts[k] for k in shown], js="(link, visit) => [location.hash.slice(1), visit]",
+        show_progress="hidden", api_visibility="private", concurrency_limit=None,
     )  # fmt: skip
 
 
@@ -359,13 +359,7 @@ def build_app(engine: Engine | None = None) -> gr.Blocks:
     with gr.Blocks(title="Cachebrush", fill_width=True, analytics_enabled=False) as page:
         parts = _layout(handlers, start)
         _wire(handlers, parts)
-
-        page.load(
-            _stream(handlers.arrive, parts), parts["visit"],
-            [parts[k] for k in ("grid", "notice", "about", *BUTTONS)],
-            show_progress="hidden", api_visibility="private", concurrency_limit=None,
-        )  # fmt: skip
-        _wire_link(handlers, page, parts)
+        _wire_arrival(handlers, page, parts)
     return page
 
 

@@ -42,6 +42,7 @@ PUBLISHED_TITLE = "The papers' own tables, quoted"
 NO_STUDY = "No study ships with this copy: make one with python -m caching study."
 STUDY_OF_OTHER_MODEL = "The study is of {model}, and another model is loaded: load it first."
 HOME_MODEL = "scenes-dit"
+RECORDED = "You see a recorded result. Paint already; the live model is loading."
 LINK_COPIED = (
     "The address of this page now holds its state, {count} characters, and is on the clipboard "
     "where the browser allows it."

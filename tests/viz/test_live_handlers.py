@@ -88,7 +88,7 @@ def test_stop_gives_up_waiting_for_a_model(handlers: Handlers, visit: Visit, fol
 def test_arriving_late_does_not_speak_for_another_model(
     handlers: Handlers, visit: Visit, folder: str
 ) -> None:
-    arrival = handlers.arrive(visit)
+    arrival = handlers.arrive("", visit)
     assert "recorded result" in next(arrival)["notice"]
     list(handlers.use_model(folder, visit))
     tables = visit.tables
@@ -282,7 +282,7 @@ def test_the_psnr_to_expect_is_of_what_the_prediction_knows(
     handlers: Handlers, visit: Visit
 ) -> None:
     assert visit.value()["expected"] is None  # until the model is there
-    *_, last = handlers.arrive(visit)
+    *_, last = handlers.arrive("", visit)
     grid = last["grid"]["value"]["expected"]
     assert grid["low_db"] < grid["db"] < grid["high_db"] and "schedules" in grid["source"]
     found = {n: turned(handlers, visit, "fora", interval=n) for n in (2, 4)}

@@ -12,6 +12,7 @@ import numpy as np
 from caching.errors import CachebrushError
 from caching.measure.result import tables_of
 from caching.schedule import Schedule
+from viz import text
 from viz.live import Loaded
 from viz.pages import asked, studio
 from viz.pages.edits import Parts, refusal
@@ -25,12 +26,14 @@ class Handlers(Studies):
 
     # -- live ------------------------------------------------------------------------------
 
-    def arrive(self, visit: Visit) -> Iterator[Parts]:
-        """The page has opened: say when the live model is ready, with times of this machine."""
+    def arrive(self, link: Any, visit: Visit) -> Iterator[Parts]:
+        """The page has opened: take the state of its link, and say when the live model is ready."""
         name = visit.state.model.name
         self.engine.begin(name)
-        yield self._unless_refused(
-            visit, "You see a recorded result. Paint already; the live model is loading.", "busy"
+        yield (
+            self.open_link(link, visit)
+            if link
+            else {"notice": studio.notice_html(text.RECORDED, "busy")}
         )
         try:
             loaded = self.engine.wait(name)
