@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import app
 from caching.errors import StochasticSamplerWarning
 from tests.caching.tiny import save_pipeline
 from tests.viz.visits import JUNK, kinds, refused, stroke, turned
+from viz.boxes.wiring import Wiring
 from viz.live import Engine
 from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
@@ -257,8 +257,8 @@ def test_on_the_page_every_generator_yields(handlers: Handlers, visit: Visit) ->
         "refused": lambda: handlers.use_model("", visit),
     }
     for name, event in events.items():
-        parts = {"notice": "the notice"}
-        found = list(app._stream(lambda event=event: event(), parts)())
+        page = Wiring(handlers, {"notice": "the notice"})
+        found = list(page.stream(lambda event=event: event())())
         assert found and all(set(p) == {"the notice"} for p in found), name
 
 

@@ -59,32 +59,3 @@ class Studies(Links):
             **slot_parts(method),
             **self._with_all(visit, before, painted),
         }
-
-
-def study_box() -> dict[str, Any]:
-    """The box, closed; nothing where no study ships."""
-    study = recorded()
-    parts: dict[str, Any] = {}
-    if study is None:
-        return {}
-    first = FIRST_TARGET if FIRST_TARGET in study.targets else study.targets[0]
-    with gr.Accordion(text.STUDY_TITLE, open=False, elem_id="study-box"):
-        gr.HTML(studies.intro_html(study), padding=False)
-        with gr.Row(elem_classes="cb-study-row"):
-            parts["study_target"] = gr.Radio(
-                [(studies.target_words(t), t) for t in study.targets],
-                value=first,
-                label="Speed-up in MACs",
-                elem_id="study-target",
-            )
-            parts["study_row"] = gr.Dropdown(
-                studies.choices(study, first),
-                value=None,
-                label="Put a row on the grid",
-                elem_id="study-choice",
-                filterable=True,
-            )
-        parts["study"] = gr.HTML(studies.table_html(study, first), elem_id="study", padding=False)
-        with gr.Accordion(text.PUBLISHED_TITLE, open=False, elem_id="published-box"):
-            gr.HTML(studies.published_html(), padding=False)
-    return parts

@@ -1,0 +1,56 @@
+"""The picture box: class, seed, steps, guidance and sampler of what is sampled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from viz.boxes.wiring import FAST, Wiring
+from viz.pages import studio
+from viz.pages.visit import Visit
+
+WISHES = ("label", "seed", "cfg", "sampler")
+
+
+def build(start: Visit) -> dict[str, Any]:
+    """The controls, as the visit begins."""
+    state = start.state
+    names = list(zip(state.model.class_names, range(len(state.model.class_names)), strict=True))
+    samplers = [(label, name) for name, label in studio.SAMPLER_NAMES.items()]
+    parts: dict[str, Any] = {}
+    with gr.Group():
+        with gr.Row(elem_classes="cb-pairs-row"):
+            parts["label"] = gr.Dropdown(
+                names, value=state.settings.label, label="Class", elem_id="label", min_width=60,
+                filterable=True, scale=3,
+            )  # fmt: skip
+            parts["seed"] = gr.Number(
+                state.settings.seed, label="Seed", precision=0, elem_id="seed", min_width=60,
+                scale=2,
+            )  # fmt: skip
+        parts["steps"] = gr.Slider(
+            5, 100, value=state.schedule.steps, step=1, label="Steps", elem_id="steps"
+        )
+        parts["cfg"] = gr.Slider(
+            1, 10, value=state.settings.cfg_scale, step=0.1, label="Guidance", elem_id="guidance"
+        )
+        parts["sampler"] = gr.Dropdown(
+            samplers, value=state.settings.sampler, label="Sampler", elem_id="sampler"
+        )
+    return parts
+
+
+def wire(page: Wiring) -> None:
+    """Another wish makes the numbers stale; another number of steps resamples the grid."""
+    parts, handlers, visit = page.parts, page.handlers, page.visit
+    wishes = page.of(*WISHES)
+    quiet = [*page.of("numbers", "notice", "grid"), *page.box]
+    for one in WISHES:
+        event = parts[one].release if one == "cfg" else parts[one].input
+        page.then_run(event(page.named(handlers.configure), [*wishes, visit], quiet, **FAST))
+    page.then_run(
+        parts["steps"].release(
+            page.named(handlers.resteps), [parts["steps"], visit], [*page.edit, *page.box], **FAST
+        )
+    )
