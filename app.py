@@ -15,7 +15,7 @@ from typing import Any
 import gradio as gr
 
 from viz import text
-from viz.boxes import files, learn, method, model, picture, study
+from viz.boxes import files, learn, method, model, picture, seeing, study
 from viz.boxes.wiring import FAST, SLOW, Wiring
 from viz.compare import CompareView
 from viz.grid import ScheduleGrid
@@ -27,7 +27,7 @@ from viz.pages.look import HEAD, STYLE, theme
 from viz.pages.methods import BUTTONS, NUMBERS, WORDS
 from viz.pages.visit import Visit, start_visit
 
-BOXES = (method, learn, picture, files, model, study)
+BOXES = (method, learn, picture, files, model, seeing, study)
 
 
 def _layout(start: Visit) -> dict[str, Any]:
@@ -64,6 +64,7 @@ def _layout(start: Visit) -> dict[str, Any]:
             parts["compare"] = CompareView(
                 studio.comparison_of(result, start.rev), elem_id="compare"
             )
+    parts |= seeing.build(start)
     parts |= study.build()
     gr.HTML(text.FOOTER, elem_classes="cb-footer")
     return parts
@@ -83,7 +84,7 @@ def _wire(page: Wiring) -> None:
 
 def _wire_arrival(page: Wiring, blocks: gr.Blocks) -> None:
     """A page opens on the state of the link in its address, if there is one, and goes live."""
-    shown = ("grid", "numbers", "notice", "steps", "curves", "words", "about", "method", "label")
+    shown = ("grid", "compare", "numbers", "notice", "steps", "curves", "words", "about", "method", "label")
     shown += ("seed", "cfg", "sampler", *BUTTONS, *NUMBERS, *WORDS)
     # One event for both: of two, the later answer could hide why a link was refused.
     blocks.load(

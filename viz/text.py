@@ -53,6 +53,29 @@ LINK_OF_OTHER_MODEL = (
     "This link is for the model {model}, which is not loaded: load it under Another model, then "
     "open the link again."
 )
+SEEING_TITLE = "Look closer: drift, time, similar steps"
+SEEN_NOTHING = "Nothing to show yet: press Run, which measures a full run."
+SEEN_OTHER = (
+    "The result on show is of another model or number of steps than the grid: press Run to see it."
+)
+SEEN_NO_DRIFT = "The cached run gave the same latents as the full run at every step."
+SEEN_DRIFT = (
+    "After the last step the clean latents are {last} from the full run's (relative L2). They "
+    "moved apart most at step {step}; at the farthest they were {most} apart."
+)
+SEEN_TIME = (
+    "Each part is the time of one branch, measured alone, times how often it ran; what is not "
+    "explained is the measured median less their sum, such as brushes that compute a part. "
+    "{setting}."
+)
+SEEN_ALIKE = (
+    "Dark: nearly the same output, a good stand-in; bright: a bad one. Circles show which one the "
+    "grid uses."
+)
+SEEN_PATH = (
+    "Each dot is the branch's output at one step, in the plane of its two main directions (PCA). "
+    "A hollow dot is not computed; its dotted line leads to the output that stands in."
+)
 STOPPED = "Stopped. The last finished result stays."
 STOCHASTIC = (
     "{sampler} draws noise at every step: caching errors are amplified, and published schedules "

@@ -88,6 +88,8 @@ class Result:
     policy: str | None = None  # in words, when a policy decided while the run went on
     decided: tuple[tuple[float | None, float | None], ...] = ()  # (S,) its score and limit
     resumed_from: int = 0  # steps before it were shown from an earlier run
+    # (L, R, S, S) inner products of the full run's branch outputs, see caching.measure.likeness
+    products: np.ndarray | None = None
     recorded: str | None = None  # "recorded on …, 2026-11-21"; None: this session's own run
 
 
@@ -165,6 +167,7 @@ def result_of(model: Model, comparison: Comparison, times: BranchTimes) -> Resul
         figures=figures,
         pictures={name: _pictures(model, run) for name, run in runs.items()},
         setting=comparison.timing.setting,
+        products=full.trace.likeness.products,
     )
 
 
@@ -189,8 +192,9 @@ def save_result(result: Result, folder: Path) -> None:
     (folder / "schedule.json").write_text(dumps(result.schedule), encoding="utf-8")
     arrays: dict[str, Any] = {f"frames_{name}": p.frames for name, p in result.pictures.items()}
     arrays |= {"executed": result.executed, "change": result.tables.change}
-    if result.executed_actions is not None:
-        arrays["executed_actions"] = result.executed_actions
+    for name in ("executed_actions", "products"):
+        if getattr(result, name) is not None:
+            arrays[name] = getattr(result, name)
     np.savez_compressed(folder / "result.npz", **arrays)
 
 
@@ -230,6 +234,7 @@ def load_result(folder: Path) -> Result:
         schedule=load_schedule_file((folder / "schedule.json").read_bytes()),
         executed=arrays["executed"],
         executed_actions=arrays.get("executed_actions"),
+        products=arrays.get("products"),
         timesteps=tuple(text["timesteps"]),
         step_ms=tuple(text["step_ms"]),
         tables=_tables(text["tables"], arrays["change"]),

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from caching.measure.likeness import Gatherer, Likeness
+
 
 @dataclass(frozen=True, eq=False)
 class Trace:
@@ -21,6 +23,7 @@ class Trace:
     rel_l1: np.ndarray  # float32 (S, L, R, K)
     rel_l2: np.ndarray  # float32 (S, L, R, K)
     cosine: np.ndarray  # float32 (S, L, R, K)
+    likeness: Likeness  # of all pairs of steps
 
 
 class Recorder:
@@ -44,6 +47,7 @@ class Recorder:
         self.past: deque[Tensor] = deque()
         self.now: dict[tuple[int, int], Tensor] = {}
         self.values: list[np.ndarray] = []  # each (3, L, R, K)
+        self.gatherer = Gatherer(len(timesteps))
 
     def watch(self, s: int, block: int, r: int, x: Tensor, out: Tensor) -> None:
         self.now[block, r] = out
@@ -56,6 +60,7 @@ class Recorder:
             [self.now[b, r].flatten() for b in range(blocks) for r in range(branches)]
         ).float()  # (L R, N T D)
         self.now.clear()
+        self.gatherer.add(here)
         room = int(self.memory_mib * 2**20 // (here.numel() * 4))
         self.lags = max(1, min(self.lags, room))
         values = np.full((3, blocks * branches, self.lags), np.nan, np.float32)
@@ -75,4 +80,5 @@ class Recorder:
     def trace(self) -> Trace:
         lags = min(v.shape[-1] for v in self.values)
         rel_l1, rel_l2, cosine = np.stack([v[..., :lags] for v in self.values], 1)  # (S, L, R, K)
-        return Trace(self.timesteps, rel_l1, rel_l2, cosine)
+        likeness = self.gatherer.likeness(*self.shape)
+        return Trace(self.timesteps, rel_l1, rel_l2, cosine, likeness)

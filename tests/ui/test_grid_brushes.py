@@ -188,7 +188,7 @@ def test_a_stroke_on_its_way_keeps_its_brush_when_the_legend_changes(painter: Pa
     """The server is slow: the removal of brush 2 and a stroke with brush 3 reach it together."""
     painter.add_brush("taylor")
     painter.add_brush("skip")
-    painter.page.fill("#slow input", "0.5")
+    painter.page.fill("#slow input", "1.5")
     painter.page.press("#slow input", "Tab")
     painter.page.wait_for_timeout(100)
     painter.drag((20, 2), (20, 3))  # keeps the server busy while the next two wait

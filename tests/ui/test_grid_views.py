@@ -42,9 +42,9 @@ def test_cells_that_ran_otherwise_look_otherwise(painter: Painter) -> None:
     page.click("#preset")
     page.wait_for_function("document.querySelector('#saw textarea').value.includes('0110')")
     page.click("#spoil")
-    page.wait_for_function("document.querySelectorAll('[data-ran]').length === 480")
+    page.wait_for_function("document.querySelectorAll('.cb-cell[data-ran]').length === 480")
     differ = page.eval_on_selector_all(
-        "[data-ran=differ]", "all => all.map(n => [+n.dataset.row, +n.dataset.step])"
+        ".cb-cell[data-ran=differ]", "all => all.map(n => [+n.dataset.row, +n.dataset.step])"
     )
     assert differ == [[6, 5], [15, 5]]
     look = page.evaluate(

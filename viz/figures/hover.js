@@ -2,21 +2,25 @@
 // cell hovered elsewhere lights up its curve and step. Works on private parts of plotly, so every
 // access is guarded: without them the link is silent, never broken.
 (() => {
-  const BRANCHES = ["attn", "mlp"], EVENT = "cachebrush:hover", SOURCE = "curves";
+  const BRANCHES = ["attn", "mlp"], EVENT = "cachebrush:hover";
+  // "curves" and "steps" have steps along x; points of "cells" name their own.
+  const LINKED = new Set(["curves", "steps", "cells"]);
   const bound = new WeakMap();  // plot -> its `on`, which a new plot in the same node replaces
   const name = plot => plot.layout && plot.layout.meta && plot.layout.meta.cachebrush;
-  const say = detail => window.dispatchEvent(new CustomEvent(EVENT, {detail: {...detail, source: SOURCE}}));
+  const say = (plot, detail) =>
+    window.dispatchEvent(new CustomEvent(EVENT, {detail: {...detail, source: name(plot)}}));
 
   function bind(plot) {
-    if (typeof plot.on !== "function" || bound.get(plot) === plot.on || name(plot) !== SOURCE) return;
+    if (typeof plot.on !== "function" || bound.get(plot) === plot.on || !LINKED.has(name(plot))) return;
     bound.set(plot, plot.on);
     plot.on("plotly_hover", event => {
       const point = event && event.points && event.points[0];
       if (!point || !Array.isArray(point.customdata)) return;
-      const [block, branch] = point.customdata;
-      say({block, branch: BRANCHES[branch] ?? null, step: point.x});
+      const [block, branch, step] = point.customdata;
+      const named = name(plot) === "cells" && point.data && point.data.mode === "markers+text";
+      say(plot, {block, branch: BRANCHES[branch] ?? null, step: named ? step : point.x});
     });
-    plot.on("plotly_unhover", () => say({block: null, branch: null, step: null}));
+    plot.on("plotly_unhover", () => say(plot, {block: null, branch: null, step: null}));
   }
 
   let queued = 0;
@@ -31,7 +35,7 @@
   look();
 
   function mark(plot, detail) {
-    const full = plot._fullLayout, own = detail.source === SOURCE;
+    const full = plot._fullLayout, own = detail.source === name(plot);
     let rule = plot.querySelector(":scope > .cb-plot-rule");
     const axis = full && full.xaxis, wanted = Number.isInteger(detail.step) && axis && !own;
     if (!wanted) { if (rule) rule.remove(); }
@@ -56,7 +60,7 @@
   window.addEventListener(EVENT, event => {
     const detail = event.detail || {};
     for (const plot of document.querySelectorAll(".js-plotly-plot")) {
-      if (name(plot) !== SOURCE) continue;
+      if (name(plot) !== "curves" && name(plot) !== "steps") continue;
       try { mark(plot, detail); } catch { /* another plotly: no light, no harm */ }
     }
   });
