@@ -23,3 +23,8 @@ def published() -> Path:
     if not folder.is_dir():
         pytest.skip("published schedules are not on this machine")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests first: they take longest, and what is short fills the gaps at the end."""
+    items.sort(key=lambda item: "tests/ui/" not in item.nodeid)
