@@ -2,7 +2,7 @@
 
 Pictures come from the renderer and are encoded by the shipped autoencoder; methods that are
 image-free do without. Several prices of computing give several routers in one file, ordered from
-the most work to the least.
+the most work to the least. TokenCache's scores are a fit on full runs of the model itself.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from caching.cli.asked import value_of
 from caching.cli.learn import interrupted, watched
 from caching.cli.terminal import Terminal
 from caching.learn.base import Data, Trainer
+from caching.learn.scores import METHOD, RUNS, learn_scores
 from caching.learn.store import Learned, load_learned, save_learned
 from caching.learn.trainers import TRAINERS, trainer_of
 from caching.models.model import Model
@@ -32,7 +33,7 @@ PICTURES = 2048
 PICTURES_SEED = 4000  # no shard of `presets.train` has it
 # What the shipped files are made with.
 SHIPPED: dict[str, dict[str, Any]] = {
-    "l2c": {"weights": (1e-4, 2e-4), "iterations": 700, "rate": 0.1, "batch": 8},
+    "l2c": {"weights": (8e-5, 1.3e-4), "iterations": 700, "rate": 0.1, "batch": 8},
     "lazydit": {"weights": (1e-4, 3e-4, 1e-3)},
     "harmonica": {
         "weights": (1e-8, 3e-8),
@@ -92,11 +93,12 @@ def together(parts: list[Learned]) -> Learned:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m presets.learn", description=__doc__)
-    parser.add_argument("training", choices=tuple(TRAINERS))
+    parser.add_argument("training", choices=(*TRAINERS, METHOD))
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=2.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--pictures", type=int, default=PICTURES)
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"of {METHOD}")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--weights", type=float, nargs="+", help="prices of computing, one or more")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
@@ -106,6 +108,9 @@ def main() -> int:
     torch.set_num_threads(asked.threads)
     if asked.join:
         _say(save_learned(together([load_learned(path) for path in asked.join]), asked.out))
+        return 0
+    if asked.training == METHOD:
+        _say(save_learned(_scores(asked), asked.out))
         return 0
     options = dict(SHIPPED.get(asked.training, {}))
     weights = asked.weights or options.pop("weights", None)
@@ -123,6 +128,19 @@ def main() -> int:
         return 130
     _say(save_learned(together(parts) if len(parts) > 1 else parts[0], asked.out))
     return 0
+
+
+def _scores(asked: argparse.Namespace) -> Learned:
+    words = [METHOD, "--steps", str(asked.steps), "--guidance", f"{asked.guidance:g}"]
+    if asked.runs != RUNS:
+        words += ["--runs", str(asked.runs)]
+    return learn_scores(
+        load_model(),
+        steps=asked.steps,
+        cfg_scale=asked.guidance,
+        runs=asked.runs,
+        command="python -m presets.learn " + shlex.join(words),
+    )
 
 
 def _one(

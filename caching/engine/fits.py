@@ -81,7 +81,13 @@ class Fits:
             if not parts:
                 continue
             where: Hashable = (self._setting(model, request, item), item)
-            found[item] = had = self._recall(model, where, parts)
+            had = self._recall(model, where, parts)
+            if self.pictures == PICTURES and isinstance(item, Predictor) and len(had) < len(parts):
+                # Trained on more runs; whoever asks for a number of pictures gets that fit.
+                ready = item.ready(model, request)
+                had = {**{part: ready[part] for part in parts if part in ready}, **had}
+                self._keep(model, where, had)
+            found[item] = had
             if lacking := [part for part in parts if part not in had]:
                 missing.append((item, where, item.fitter(model.family, lacking), lacking))
         if learning := [fitter for item, _, fitter, _ in missing if item.calibrates]:

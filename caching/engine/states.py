@@ -64,6 +64,14 @@ class States:
         # Copies on the host by the tensor they are of: snapshots share most of theirs.
         self._host: Any = WeakIdKeyDictionary()
 
+    def copy(self) -> States:
+        """Another one with the same snapshots: what runs there leaves this one as it is."""
+        other = States(budget_mib=self.budget_mib, offload=self.offload)
+        other.request, other.schedule, other.rows = self.request, self.schedule, list(self.rows)
+        other.snapshots, other.records = self.snapshots.copy(), list(self.records)
+        other._sizes, other._held, other._host = dict(self._sizes), self._held, self._host
+        return other
+
     @property
     def held_mib(self) -> float:
         """What the snapshots hold now."""

@@ -110,7 +110,6 @@ class Trainer(ABC):
             else:
                 number_field(self, one.name, one.least, one.most)
 
-    @abstractmethod
     def learn(
         self,
         model: Model,
@@ -139,6 +138,26 @@ class Trainer(ABC):
         Raises:
             RequestError: a value out of range, before anything is trained.
         """
+        if steps < 2:
+            raise RequestError(f"{self.name}: {steps} steps were given, expected at least 2.")
+        if not self.takes_data:
+            data = None
+        elif data is not None:
+            data.check(model)
+        return self._learn(model, steps, cfg_scale, data, seed, command, stopped)
+
+    @abstractmethod
+    def _learn(
+        self,
+        model: Model,
+        steps: int,
+        cfg_scale: float,
+        data: Data | None,
+        seed: int,
+        command: str,
+        stopped: Stop | None,
+    ) -> Iterator[LearnStep | Learned]:
+        """As `learn`, of values that have been checked; `data` only where it takes them."""
 
 
 @dataclass(eq=False)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from caching.errors import RequestError
 from caching.learn.base import Data, Diary, LearnStep, Stop, Trainer
 from caching.learn.forward import forward
 from caching.learn.l2c import LABEL_DROP, Draw
@@ -65,95 +64,77 @@ class DyDiTTrainer(Trainer):
     takes_data = True
     takes_guidance = True
 
-    def learn(
+    def _learn(
         self,
         model: Model,
-        *,
         steps: int,
         cfg_scale: float,
-        data: Data | None = None,
-        seed: int = 0,
-        command: str = "",
-        stopped: Stop | None = None,
+        data: Data | None,
+        seed: int,
+        command: str,
+        stopped: Stop | None,
     ) -> Iterator[LearnStep | Learned]:
-        if steps < 2:
-            raise RequestError(f"dydit: {steps} steps were given, expected at least 2.")
-        if data is not None:
-            data.check(model)
-        return _learn(self, model, steps, cfg_scale, data, seed, command, stopped)
+        import torch
 
+        from caching.engine.executor import Stopped
+        from caching.engine.samplers import RespacedDDIM
 
-def _learn(
-    trainer: DyDiTTrainer,
-    model: Model,
-    steps: int,
-    cfg_scale: float,
-    data: Data | None,
-    seed: int,
-    command: str,
-    stopped: Stop | None,
-) -> Iterator[LearnStep | Learned]:
-    import torch
-
-    from caching.engine.executor import Stopped
-    from caching.engine.samplers import RespacedDDIM
-
-    family = model.family
-    grid = (steps, family.blocks, len(family.branches))
-    probs = np.ones(grid)
-    diary = Diary(
-        trainer.name, model, steps, cfg_scale, "", command, seed, trainer.iterations,
-        {**asdict(trainer), "widths": list(WIDTHS)},
-    )  # fmt: skip
-    if data is None:
-        for item in drawn_data(
-            model, trainer.pool, steps=steps, cfg_scale=cfg_scale, seed=seed, stopped=stopped
-        ):
-            if isinstance(item, Data):
-                data = item
-            else:
-                words = f"drawing pictures to learn from: {item.done} of {item.total}"
-                yield diary.preparing(words, probs)
+        family = model.family
+        grid = (steps, family.blocks, len(family.branches))
+        probs = np.ones(grid)
+        diary = Diary(
+            self.name, model, steps, cfg_scale, "", command, seed, self.iterations,
+            {**asdict(self), "widths": list(WIDTHS)},
+        )  # fmt: skip
         if data is None:
-            return
-    diary.words = data.words
-    yield diary.preparing("fitting narrow branches on full runs", probs)
-    try:
-        stacks = stacked(model, steps=steps, cfg_scale=cfg_scale, stopped=stopped)
-    except Stopped:
-        return
-    diary.start()
-    solver = RespacedDDIM.make(model.noise, steps)
-    clock = torch.from_numpy(time_features(solver.timesteps)).to(model.device)  # (S, E)
-    router = torch.zeros(clock.shape[1], *grid[1:], len(WIDTHS), device=model.device)
-    router.requires_grad_()
-    optimiser = torch.optim.AdamW([router], lr=trainer.rate, weight_decay=0.0)
-    prices = prices_of(family).to(model.device)
-    generator = torch.Generator().manual_seed(seed + 1)
-    while diary.done < trainer.iterations and not (stopped is not None and stopped()):
-        logits = torch.einsum("se,elrw->slrw", clock, router)
-        choice = chosen(logits, generator)
-        share = (1 + (choice[1:] * prices).sum()) / steps  # step 0 computes whole
-        s = 1 + int(torch.randint(steps - 1, (), generator=generator))
-        draw = drawn(model, s, data, trainer.batch, generator)
+            for item in drawn_data(
+                model, self.pool, steps=steps, cfg_scale=cfg_scale, seed=seed, stopped=stopped
+            ):
+                if isinstance(item, Data):
+                    data = item
+                else:
+                    words = f"drawing pictures to learn from: {item.done} of {item.total}"
+                    yield diary.preparing(words, probs)
+            if data is None:
+                return
+        diary.words = data.words
+        yield diary.preparing("fitting narrow branches on full runs", probs)
         try:
-            error = distance(model, solver, stacks, choice[s], draw, stopped)
+            stacks = stacked(model, steps=steps, cfg_scale=cfg_scale, stopped=stopped)
         except Stopped:
-            break
-        loss = error + trainer.press * (share - trainer.target).square()
-        optimiser.zero_grad()
-        (router.grad,) = torch.autograd.grad(loss, [router])
-        optimiser.step()
-        table = logits.detach().cpu().numpy()
-        width = np.array(WIDTHS)[table.argmax(-1)]
-        width[0] = 1
-        yield diary.step(float(loss.detach()), float((width < 1).mean()), width)
-    if diary.done:
-        with torch.no_grad():
+            return
+        diary.start()
+        solver = RespacedDDIM.make(model.noise, steps)
+        clock = torch.from_numpy(time_features(solver.timesteps)).to(model.device)  # (S, E)
+        router = torch.zeros(clock.shape[1], *grid[1:], len(WIDTHS), device=model.device)
+        router.requires_grad_()
+        optimiser = torch.optim.AdamW([router], lr=self.rate, weight_decay=0.0)
+        prices = prices_of(family).to(model.device)
+        generator = torch.Generator().manual_seed(seed + 1)
+        while diary.done < self.iterations and not (stopped is not None and stopped()):
             logits = torch.einsum("se,elrw->slrw", clock, router)
-        yield diary.learned(
-            {"logits": logits.cpu().numpy().astype(np.float32), "widths": np.array(WIDTHS)}
-        )
+            choice = chosen(logits, generator)
+            share = (1 + (choice[1:] * prices).sum()) / steps  # step 0 computes whole
+            s = 1 + int(torch.randint(steps - 1, (), generator=generator))
+            draw = drawn(model, s, data, self.batch, generator)
+            try:
+                error = distance(model, solver, stacks, choice[s], draw, stopped)
+            except Stopped:
+                break
+            loss = error + self.press * (share - self.target).square()
+            optimiser.zero_grad()
+            (router.grad,) = torch.autograd.grad(loss, [router])
+            optimiser.step()
+            table = logits.detach().cpu().numpy()
+            width = np.array(WIDTHS)[table.argmax(-1)]
+            width[0] = 1
+            yield diary.step(float(loss.detach()), float((width < 1).mean()), width)
+        if diary.done:
+            with torch.no_grad():
+                logits = torch.einsum("se,elrw->slrw", clock, router)
+            yield diary.learned(
+                {"logits": logits.cpu().numpy().astype(np.float32), "widths": np.array(WIDTHS)}
+            )
 
 
 def time_features(timesteps: tuple[float, ...]) -> np.ndarray:

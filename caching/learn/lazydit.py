@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caching.errors import RequestError
 from caching.learn.base import Data, Diary, LearnStep, Stop, Trainer
 from caching.learn.forward import forward
 from caching.learn.l2c import Draw, Pairs
@@ -64,81 +63,63 @@ class LazyDiTTrainer(Trainer):
     takes_data = True
     takes_guidance = False
 
-    def learn(
+    def _learn(
         self,
         model: Model,
-        *,
         steps: int,
         cfg_scale: float,
-        data: Data | None = None,
-        seed: int = 0,
-        command: str = "",
-        stopped: Stop | None = None,
+        data: Data | None,
+        seed: int,
+        command: str,
+        stopped: Stop | None,
     ) -> Iterator[LearnStep | Learned]:
-        if steps < 2:
-            raise RequestError(f"lazydit: {steps} steps were given, expected at least 2.")
-        if data is not None:
-            data.check(model)
-        return _learn(self, model, steps, cfg_scale, data, seed, command, stopped)
+        import torch
 
+        from caching.engine.executor import Stopped
 
-def _learn(
-    trainer: LazyDiTTrainer,
-    model: Model,
-    steps: int,
-    cfg_scale: float,
-    data: Data | None,
-    seed: int,
-    command: str,
-    stopped: Stop | None,
-) -> Iterator[LearnStep | Learned]:
-    import torch
-
-    from caching.engine.executor import Stopped
-
-    family, lazy = model.family, cache_steps(steps)
-    shape = (family.blocks, len(family.branches), family.width)
-    scores, kept = np.ones((2, steps, *shape[:2]))  # their means, and shares that compute
-    scores[list(lazy)] = THRESHOLD
-    diary = Diary(
-        trainer.name, model, steps, 1.0, "", command, seed, trainer.iterations, asdict(trainer)
-    )
-    if data is None:
-        for item in drawn_data(
-            model, trainer.pool, steps=steps, cfg_scale=cfg_scale, seed=seed, stopped=stopped
-        ):
-            if isinstance(item, Data):
-                data = item
-            else:
-                words = f"drawing pictures to learn from: {item.done} of {item.total}"
-                yield diary.preparing(words, scores)
+        family, lazy = model.family, cache_steps(steps)
+        shape = (family.blocks, len(family.branches), family.width)
+        scores, kept = np.ones((2, steps, *shape[:2]))  # their means, and shares that compute
+        scores[list(lazy)] = THRESHOLD
+        diary = Diary(
+            self.name, model, steps, 1.0, "", command, seed, self.iterations, asdict(self)
+        )
         if data is None:
-            return
-    diary.words = data.words
-    diary.start()
-    gates = {s: torch.zeros(shape, device=model.device, requires_grad=True) for s in lazy}
-    # One for each step, so that a step that was not drawn stays as it is.
-    optimiser = torch.optim.AdamW(list(gates.values()), lr=trainer.rate, weight_decay=0.0)
-    pairs = Pairs(model, steps)
-    generator = torch.Generator().manual_seed(seed + 1)
-    while diary.done < trainer.iterations and not (stopped is not None and stopped()):
-        draw = pairs.draw(data, trainer.batch, generator)
-        s = draw.s
-        try:
-            loss, score = objective(pairs, draw, gates[s], trainer.weight, stopped)
-        except Stopped:
-            break
-        optimiser.zero_grad()
-        (gates[s].grad,) = torch.autograd.grad(loss, [gates[s]])
-        optimiser.step()
-        found = score.detach().cpu()
-        scores[s], kept[s] = found.mean(-1), (found >= THRESHOLD).float().mean(-1)
-        yield diary.step(float(loss.detach()), float(1 - kept.mean()), scores)
-    if diary.done:
-        table = np.zeros((steps, *shape), np.float32)
-        for s, gate in gates.items():
-            table[s] = gate.detach().cpu().numpy()
-        yield diary.learned({"gates": table[None], "weights": np.array([trainer.weight])})
+            for item in drawn_data(
+                model, self.pool, steps=steps, cfg_scale=cfg_scale, seed=seed, stopped=stopped
+            ):
+                if isinstance(item, Data):
+                    data = item
+                else:
+                    words = f"drawing pictures to learn from: {item.done} of {item.total}"
+                    yield diary.preparing(words, scores)
+            if data is None:
+                return
+        diary.words = data.words
+        diary.start()
+        gates = {s: torch.zeros(shape, device=model.device, requires_grad=True) for s in lazy}
+        # One for each step, so that a step that was not drawn stays as it is.
+        optimiser = torch.optim.AdamW(list(gates.values()), lr=self.rate, weight_decay=0.0)
+        pairs = Pairs(model, steps)
+        generator = torch.Generator().manual_seed(seed + 1)
+        while diary.done < self.iterations and not (stopped is not None and stopped()):
+            draw = pairs.draw(data, self.batch, generator)
+            s = draw.s
+            try:
+                loss, score = objective(pairs, draw, gates[s], self.weight, stopped)
+            except Stopped:
+                break
+            optimiser.zero_grad()
+            (gates[s].grad,) = torch.autograd.grad(loss, [gates[s]])
+            optimiser.step()
+            found = score.detach().cpu()
+            scores[s], kept[s] = found.mean(-1), (found >= THRESHOLD).float().mean(-1)
+            yield diary.step(float(loss.detach()), float(1 - kept.mean()), scores)
+        if diary.done:
+            table = np.zeros((steps, *shape), np.float32)
+            for s, gate in gates.items():
+                table[s] = gate.detach().cpu().numpy()
+            yield diary.learned({"gates": table[None], "weights": np.array([self.weight])})
 
 
 def objective(

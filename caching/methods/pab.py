@@ -47,11 +47,19 @@ class PyramidAttentionBroadcast(Method):
         return Plan(setting.full().paint(cells, 1))
 
     def ladder(self, setting: Setting) -> Sequence[Method]:
-        """Larger N, in the chosen range of timesteps and in wider ones, in order of their work."""
+        """Larger N, in the chosen range of timesteps and in wider ones, in order of their work.
+
+        None that one with a smaller N undercuts: older outputs cost more than a wider range does.
+        """
         ranges = ((self.low, self.high), (50, 900), (-1, 1000))
         found = [
             replace(self, interval=n, low=min(self.low, low), high=max(self.high, high))
             for low, high in ranges
             for n in range(2, 21)
         ]
-        return by_work(setting, found)
+        kept: list[PyramidAttentionBroadcast] = []
+        for rung in reversed(by_work(setting, found)):
+            assert isinstance(rung, PyramidAttentionBroadcast)
+            if not kept or rung.interval <= kept[-1].interval:
+                kept.append(rung)
+        return tuple(reversed(kept))

@@ -25,6 +25,7 @@ LADDER_THETAS = (
     *(0.9, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98),
 )
 MOST_ROUTERS = 9
+TRAINED_FOR = 0.1  # the papers' threshold
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
@@ -94,14 +95,23 @@ class RouterMethod(Method):
         return reused
 
     def ladder(self, setting: Setting) -> Sequence[Method]:
-        """Its router at several thresholds, those that differ."""
+        """All routers at several thresholds, one for each amount of work.
+
+        Of several that do the same, that of the router which does most nearly this at the threshold
+        it was trained for.
+        """
         from caching.measure.cost import branch_macs
 
         learned = setting.learned(self.name)
         found = routers_of(learned, (setting.steps, setting.blocks, len(setting.branches)))
-        macs, logits = branch_macs(setting.model), found[min(self.router, len(found)) - 1]
-        rungs: dict[int, RouterMethod] = {}
-        for theta in LADDER_THETAS:
-            one = replace(self, theta=theta)
-            rungs.setdefault(int((one._reused(logits) * macs).sum()), one)
-        return tuple(rungs[saved] for saved in sorted(rungs))
+        macs = branch_macs(setting.model)
+        rungs: dict[int, tuple[int, RouterMethod]] = {}
+        for which, logits in enumerate(found[:MOST_ROUTERS], 1):
+            own = int((replace(self, theta=TRAINED_FOR)._reused(logits) * macs).sum())
+            for theta in LADDER_THETAS:
+                one = replace(self, theta=theta, router=which)
+                saved = int((one._reused(logits) * macs).sum())
+                off = abs(saved - own)
+                if saved not in rungs or off < rungs[saved][0]:
+                    rungs[saved] = off, one
+        return tuple(rungs[saved][1] for saved in sorted(rungs))

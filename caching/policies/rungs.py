@@ -40,7 +40,8 @@ def lead_ins(steps: int, first: int, intervals: Sequence[int]) -> tuple[tuple[in
     """(full steps at the start, interval), one for each number of full steps, most first.
 
     For methods that are full for the first steps and then once in an interval. The start is as
-    short as the number of full steps lets it be, but not shorter than `first`.
+    short as the number of full steps lets it be, but not shorter than `first`. Half of the steps
+    are every other one from step 0 on, where they would take a longer interval otherwise.
     """
     s = np.arange(steps)
     best: dict[int, tuple[int, int]] = {}
@@ -48,4 +49,7 @@ def lead_ins(steps: int, first: int, intervals: Sequence[int]) -> tuple[tuple[in
         for interval in sorted(intervals):
             count = int(((s < start) | ((s - start + 1) % interval == 0)).sum())
             best.setdefault(count, (start, interval))
+    half = (steps + 1) // 2
+    if 2 in intervals and best.get(half, (first, 2))[1] > 2:
+        best[half] = (1, 2)
     return tuple(best[count] for count in sorted(best, reverse=True))

@@ -237,6 +237,15 @@ class Predictor(ABC):
         """What fits some of its `parts`."""
         raise NotImplementedError
 
+    def ready(self, model: Any, request: Any) -> Mapping[Hashable, Any]:
+        """Parts that were trained ahead for such runs of the model and need no fit; most have none.
+
+        Args:
+            model: a `caching.models.model.Model`.
+            request: a `caching.engine.request.Request`.
+        """
+        return {}
+
 
 def combine(weights: Sequence[float], outputs: Sequence[Output]) -> Output:
     """The weighted sum of outputs, with as few passes over memory as tensors allow.

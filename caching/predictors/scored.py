@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -62,8 +62,14 @@ class Scored(Predictor):
         """(block, branch) wherever it is used."""
         return [tuple(cell) for cell in np.argwhere((cells == number).any(axis=0)).tolist()]
 
-    def fitter(self, family: Family, parts: Collection[Hashable]) -> Fitter:
-        return _Fitter(family, parts)
+    def fitter(self, family: Family, parts: Collection[Hashable]) -> ScoreFitter:
+        return ScoreFitter(family, parts)
+
+    def ready(self, model: Any, request: Any) -> Mapping[Hashable, Any]:
+        """Scores that were trained on more runs than a fit on the spot has, for such runs."""
+        from caching.learn.scores import trained_scores
+
+        return trained_scores(model, request)
 
     # -- running ---------------------------------------------------------------------------
 
@@ -89,13 +95,15 @@ class Scored(Predictor):
         return family.row_macs(block, r, self.count(tokens)) + tokens * family.width
 
 
-class _Fitter(Fitter):
+class ScoreFitter(Fitter):
     """Float64 sums of products of every part, and its newest output: what the next one is from."""
 
     def __init__(self, family: Family, parts: Collection[Any]) -> None:
         self.family = family
-        # (D, D) of z z and (D,) of z times the log change, centred, and how many tokens
-        self.sums: dict[Any, tuple[Any, Any, int]] = {part: (0.0, 0.0, 0) for part in parts}
+        # (D, D) of z z, (D,) of z times the log change y, of y y, all centred, and how many tokens
+        self.sums: dict[Any, tuple[Any, Any, Any, int]] = {
+            part: (0.0, 0.0, 0.0, 0) for part in parts
+        }
         self.before: dict[Any, Tensor] = {}
 
     def see(self, s: int, block: int, r: int, x: Tensor, out: Tensor, given: Conditioning) -> None:
@@ -110,17 +118,31 @@ class _Fitter(Fitter):
         change = (out.double() - before.double()).norm(dim=-1)
         y = change.clamp(min=1e-12).log()  # (N, T)
         z, y = (z - z.mean(1, keepdim=True)).flatten(0, 1), (y - y.mean(1, keepdim=True)).flatten()
-        squares, products, count = self.sums[part]
-        self.sums[part] = squares + z.T @ z, products + z.T @ y, count + len(y)
+        self._add(part, (z.T @ z, z.T @ y, y @ y, len(y)))
 
     def next_run(self) -> None:
         self.before.clear()
+
+    def take(self, other: ScoreFitter) -> None:
+        """What another one has seen, too."""
+        for part, sums in other.sums.items():
+            self._add(part, sums)
+
+    def missed(self, part: Any, w: Tensor) -> float:
+        """The share of y y that w z leaves unexplained in what was seen: 1 for a w of zeros."""
+        squares, products, power, _ = self.sums[part]
+        w = w.flatten().double()
+        return float((power - 2 * w @ products + w @ squares @ w) / power)
+
+    def _add(self, part: Any, new: tuple[Any, Any, Any, int]) -> None:
+        had = self.sums[part]
+        self.sums[part] = tuple(a + b for a, b in zip(had, new, strict=True))
 
     def solve(self, part: Any) -> Tensor:
         """w as (1, D); zeros where a run of one step shows no change."""
         import torch
 
-        squares, products, count = self.sums[part]
+        squares, products, _, count = self.sums[part]
         if not count:
             return torch.zeros(1, self.family.width, dtype=self.family.dtype).to(self.family.device)
         penalty = (RIDGE * squares.diagonal().mean()).clamp(min=torch.finfo(squares.dtype).tiny)

@@ -117,11 +117,13 @@ def test_cache_steps_are_the_even_ones_counted_from_the_end(steps, expected):
     assert list(cache_steps(steps)) == expected
 
 
-@pytest.mark.parametrize("s", [1, 5])
-def test_loss_and_gradient_of_a_pair_are_those_of_the_paper(pair, s):
+@pytest.mark.parametrize(
+    ("s", "error"), [(1, "output"), (5, "output"), (1, "clean"), (3, "noise"), (5, "clean")]
+)
+def test_loss_and_gradient_of_a_pair_are_those_of_the_paper(pair, s, error):
     model, module, kind = pair
     draw, logits = drawn(model, s), torch.tensor([-2.0, 0.3, 1.5, -0.4], requires_grad=True)
-    loss = Pairs(model, STEPS).loss(draw, logits, 3e-3)
+    loss = Pairs(model, STEPS).loss(draw, logits, 3e-3, error=error)
     (gradient,) = torch.autograd.grad(loss, [logits])
     expected, steepest = plain_learning.pair_loss(
         module,
@@ -133,9 +135,21 @@ def test_loss_and_gradient_of_a_pair_are_those_of_the_paper(pair, s):
         logits=logits,
         price=3e-3,
         kind=kind,
+        error=error,
     )
     assert float(loss.detach()) == pytest.approx(expected, rel=1e-4)
     assert relative(gradient.double(), steepest) < 1e-3
+
+
+@pytest.mark.parametrize(("error", "part"), [("output", 1.0), ("noise", 0.9), ("clean", 0.1)])
+def test_of_v_the_noise_is_alpha_and_the_clean_latents_the_rest(model, error, part):
+    pairs = Pairs(model, STEPS)
+    pairs.solver = dataclasses.replace(pairs.solver, alphas=(0.9,) * (STEPS + 1))
+    logits = torch.zeros(CELLS)
+    plain = float(pairs.loss(drawn(model, 3), logits, 0.0))
+    assert float(pairs.loss(drawn(model, 3), logits, 0.0, error=error)) == pytest.approx(
+        part * plain, rel=1e-3
+    )
 
 
 def test_labels_are_dropped_with_a_tenth_and_one_step_is_drawn_for_all(model):

@@ -8,7 +8,7 @@ from caching.marks import LOWERED
 from caching.measure.cost import cost_of
 from caching.methods import METHODS, invardiff, method_of
 from caching.methods.setting import ModelSetting, Shelf
-from caching.policies.rungs import nominal_work
+from caching.policies.rungs import lead_ins, nominal_work
 from caching.policies.toca import token_schedule
 from tests.caching import tiny
 from tests.caching.settings import Invented
@@ -75,6 +75,35 @@ def test_ladders_go_from_most_work_to_least(model, shelf, name):
     assert work[0] <= 1 and work[-1] < 1 / REACHES[name] + 0.17
     if name != "full":
         assert len(set(work)) > 4
+
+
+@pytest.mark.parametrize("name", ["taylorseer", "hicache", "foca", "clusca"])
+def test_half_of_the_steps_are_every_other_one(model, shelf, name):
+    rungs = [(r.first, r.interval) for r in method_of(name).ladder(on(model, shelf, 20))]
+    # By hand: steps 0, 2 … 18; 5 steps and then one in 3 are as many.
+    assert rungs.count((1, 2)) == 1 and (5, 3) not in rungs
+    counts = [sum(s < f or (s - f + 1) % n == 0 for s in range(20)) for f, n in rungs]
+    assert counts == sorted(set(counts), reverse=True)
+
+
+def test_of_an_odd_number_of_steps_the_start_reaches_them():
+    assert (1, 2) not in lead_ins(21, 2, range(2, 11))
+    assert (2, 2) in lead_ins(21, 2, range(2, 11))
+    assert (1, 2) not in lead_ins(20, 2, range(3, 11))
+
+
+def test_no_rung_of_pab_reuses_longer_than_a_wider_range_needs(model, shelf):
+    setting = on(model, shelf, 20)
+    rungs = method_of("pab").ladder(setting)
+    intervals = [rung.interval for rung in rungs]
+    assert intervals == sorted(intervals) and intervals[0] == 2
+    # One step in 3 from t 100 to 800 reuses 10 steps, no more than one in 2 of all.
+    assert [(r.low, r.high) for r in rungs if r.interval == 3] == [(50, 900), (-1, 1000)]
+    assert {(r.low, r.high) for r in rungs if r.interval == 2} == {
+        (100, 800),
+        (50, 900),
+        (-1, 1000),
+    }
 
 
 def test_invardiff_needs_the_model_once(model):

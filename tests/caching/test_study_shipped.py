@@ -62,3 +62,19 @@ def test_its_numbers_hang_together(study):
         if row.gain_db is not None:
             gain = row.psnr_db.mean - rival.psnr_db.mean
             assert row.gain_db.mean == pytest.approx(gain, abs=1e-3)
+
+
+@pytest.mark.parametrize("target", [1.3, 1.5])
+def test_the_learned_router_beats_whole_steps_and_random_cells_of_as_much_work(study, target):
+    rows = {row.method: row for row in study.group(target)}
+    learned = rows["l2c"]
+    for rival in (EVEN, RANDOM, PLAIN):
+        assert learned.psnr_db.low > rows[rival].psnr_db.high, rival
+    # Whole steps of FORA between its own intervals are the even ones; its N 2 does less.
+    assert "fora" not in rows or rows["fora"].psnr_db.mean < learned.psnr_db.mean
+    assert learned.gain_db.low > 0
+
+
+def test_forecasts_alternate_where_half_of_the_steps_is_asked_for(study):
+    row = next(row for row in study.group(2) if row.method == "taylorseer")
+    assert (row.controls["first"], row.controls["interval"]) == (1, 2)
