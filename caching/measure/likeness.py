@@ -9,10 +9,12 @@ classical scaling of centred products gives the same coordinates as a PCA of the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:  # a page opens with recorded ones before torch is loaded
+    from torch import Tensor
 
 MOST_MIB = 128.0
 
@@ -89,14 +91,15 @@ class Gatherer:
         self.rows: list[np.ndarray] = []  # each (L R, steps so far)
         self.every = 1
 
-    @torch.no_grad()
     def add(self, outputs: Tensor) -> None:
         """The outputs of the next step, float (L R, N T D)."""
+        import torch
+
         if not self.kept:
             whole_mib = outputs.numel() * 4 * self.steps / 2**20
             # An odd stride visits every channel, since widths are even.
             self.every = max(1, int(np.ceil(whole_mib / self.memory_mib))) | 1
-        own = outputs[:, :: self.every].contiguous()
+        own = outputs.detach()[:, :: self.every].contiguous()
         self.kept.append(own)
         products = [(own * before).sum(-1) for before in self.kept]
         self.rows.append(torch.stack(products, -1).cpu().numpy())

@@ -114,6 +114,7 @@ def tables_of(model: Model, times: BranchTimes, change: np.ndarray) -> Tables:
         fixed_ms=times.fixed_ms,
         compute_ms=times.compute_ms,
         reuse_ms=times.reuse_ms,
+        forecast_ms=times.forecast_ms,
         fixed_macs=model.family.fixed_macs(),
         compute_macs=np.array(macs, np.int64),
         change=change,
@@ -129,6 +130,9 @@ def result_of(model: Model, comparison: Comparison, times: BranchTimes) -> Resul
     if full.trace is None:
         raise RequestError("the full run of this comparison has no trace; run it with lags > 0.")
     request = cached.request
+    took = comparison.timing.total_ms[comparison.timing.names.index("full")]
+    if took:
+        times = times.anchored(float(np.median(took)) / request.steps)
     runs = {"full": full, "cached": cached, "fewer": comparison.fewer}
     fidelities = {"cached": comparison.cached_fidelity, "fewer": comparison.fewer_fidelity}
     figures = {}
@@ -208,6 +212,7 @@ def _tables(values: Mapping[str, Any], change: np.ndarray) -> Tables:
         compute_macs=np.array(values["compute_macs"]).reshape(shape),
         change=change,
         source=values["source"],
+        forecast_ms=values.get("forecast_ms", 0.0),
         embed_macs=values.get("embed_macs", 0),  # older recordings count them as always run
         head_macs=values.get("head_macs", 0),
     )

@@ -1,21 +1,26 @@
 """Measured time: what one branch, one reused cell and one bare step take on this device."""
 
+from __future__ import annotations
+
 import platform
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from caching.dynamic.base import Policy
-from caching.engine.executor import Executor
 from caching.engine.fits import Fits
+from caching.engine.record import StepEvent
 from caching.engine.run import Run, iter_sample, noise_of, now
 from caching.models.model import Model
+from caching.predictors.reuse import Reuse
+from caching.predictors.taylor import Taylor
 from caching.schedule import Schedule
 
 
@@ -23,10 +28,30 @@ from caching.schedule import Schedule
 class BranchTimes:
     """Milliseconds of the parts of a step, medians over repetitions."""
 
-    fixed_ms: float  # embedding, final layer, guidance: a step whose branches take no time
+    fixed_ms: float  # embedding, final layer, guidance, sampler: a step without its branches
     compute_ms: np.ndarray  # float64 (L, R), computing a cell
     reuse_ms: np.ndarray  # float64 (L, R), reusing it
     source: str  # "measured on …"
+    forecast_ms: float = 0.0  # what a forecast takes beyond reuse
+
+    def anchored(self, full_step_ms: float) -> BranchTimes:
+        """In the same proportions, with a full step that takes as long as one did just now.
+
+        A machine's speed drifts more than what its parts take of each other does.
+        """
+        own = self.fixed_ms + float(self.compute_ms.sum())
+        ratio = full_step_ms / own if own > 0 and full_step_ms > 0 else 1.0
+        return BranchTimes(
+            fixed_ms=ratio * self.fixed_ms,
+            compute_ms=ratio * self.compute_ms,
+            reuse_ms=ratio * self.reuse_ms,
+            source=self.source,
+            forecast_ms=ratio * self.forecast_ms,
+        )
+
+
+TIMED = 2
+"""Steps of a run that are timed, after those that fill the cache."""
 
 
 @cache
@@ -56,44 +81,51 @@ def setting_of(model: Model) -> str:
 def measure_branches(
     model: Model, *, passes: int = 2, repeats: int = 7, budget_s: float = 3.0
 ) -> BranchTimes:
-    """Time whole steps of four kinds, interleaved, and take the parts from their differences.
+    """Time whole steps of five kinds, interleaved, and take the parts from their differences.
 
-    Kinds: everything computed, everything reused, and each branch alone. Whole steps are timed
-    because a branch on its own runs from a warmer cache than it does inside a step.
+    Kinds: everything computed, reused or forecast, and each branch alone. Whole steps of real runs
+    are timed, with guidance and sampler, because a branch on its own runs from a warmer cache than
+    it does inside a step.
     """
     family, blocks = model.family, model.blocks
     count = len(family.branches)
-    times = torch.tensor([900.0, 880.0], device=model.device)
-    labels = torch.tensor([0, family.classes][:passes], device=model.device)
-    given = family.condition(times, labels)
-    x = noise_of(model, [0]).to(model.device, model.dtype).expand(passes, -1, -1, -1)
-    reused = np.zeros((2, blocks, count), np.uint8)
-    reused[1] = 1
+    reused = np.ones((1 + TIMED, blocks, count), np.uint8)
+    reused[0] = 0
     kinds = [reused]
     for r in range(count):
         alone = reused.copy()
-        alone[1, :, r] = 0
+        alone[1:, :, r] = 0
         kinds.append(alone)
     kinds.append(np.zeros_like(reused))
+    # A forecast needs two computed steps before it.
+    kinds.append(np.concatenate([np.zeros_like(reused[:1]), reused * 2]))
+    legend = (Reuse(), Taylor())
+    plans = [Schedule(actions, legend, family.branches) for actions in kinds]
     taken: list[list[float]] = [[] for _ in kinds]
     stop = time.perf_counter() + budget_s
     for turn in range(repeats + 1):
-        for which, actions in enumerate(kinds):
-            executor = Executor(family, Schedule(actions, branches=family.branches), given)
-            executor.step(x, 0)
-            began = now(model.device)
-            executor.step(x, 1)
+        for which, plan in enumerate(plans):
+            scale = 4.0 if passes == 2 else 1.0
+            events = iter_sample(model, plan, label=0, cfg_scale=scale, sampler="ddim")
+            # Closed before its end, a run decodes nothing.
+            steps = islice(events, plan.steps)
+            of_steps = [event.ms for event in steps if isinstance(event, StepEvent)]
             if turn:  # the first turn warms up
-                taken[which].append((now(model.device) - began) * 1e3)
+                taken[which].append(float(np.median(of_steps[-TIMED:])))
         if turn and time.perf_counter() > stop:
             break
-    none_ms, *alone_ms, full_ms = (float(np.median(t)) for t in taken)
+    none_ms, *alone_ms, full_ms, forecast_ms = (float(np.median(t)) for t in taken)
     branch_ms = np.array([max(0.0, t - none_ms) for t in alone_ms])
     # Differences of two medians do not add up exactly; the full step is the figure that must hold.
     # Where a model is so small that the clock's noise exceeds a branch, the branches take nothing.
     branch_ms *= max(0.0, full_ms - none_ms) / max(branch_ms.sum(), 1e-9)
+    given = family.condition(
+        torch.tensor([900.0, 880.0], device=model.device),
+        torch.tensor([0, family.classes][:passes], device=model.device),
+    )
+    cell = noise_of(model, [0]).to(model.device, model.dtype)
+    cell = cell.new_zeros(passes, family.tokens, family.width)
     began = now(model.device)
-    cell = x.new_zeros(passes, family.tokens, family.width)
     for block in range(blocks):
         for r in range(count):
             family.add(cell, cell, given, 1, block, r)
@@ -104,6 +136,7 @@ def measure_branches(
         fixed_ms=max(0.0, none_ms - add_ms * blocks * count),
         compute_ms=compute_ms,
         reuse_ms=reuse_ms,
+        forecast_ms=max(0.0, forecast_ms - none_ms) / (blocks * count),
         source=f"measured on {setting_of(model)}, median of {len(taken[0])}",
     )
 

@@ -29,13 +29,14 @@ from caching.engine.run import sample
 from caching.engine.samplers import Sampler, make_sampler
 from caching.errors import RequestError, StochasticSamplerWarning
 from caching.models.model import Model
+from caching.predict.directions import directions, look_of
 from caching.predict.drawn import drawn
 from caching.predict.response import Response, scaled
 
-PICTURES = 6
-DIRECTIONS = 4
+PICTURES = 8
+LEADING, CHANCE = 4, 2
 AGES = 16
-PROBES = 8
+PROBES = 12
 PROBE_SEED = 1
 
 Progress = Callable[[float, str], None]
@@ -50,7 +51,8 @@ def build_response(
     sampler: str = "ddim",
     cfg_scale: float = 4.0,
     pictures: int = PICTURES,
-    directions: int = DIRECTIONS,
+    leading: int = LEADING,
+    chance: int = CHANCE,
     ages: int = AGES,
     labels: Sequence[int] | None = None,
     memory_mib: float = 1024.0,
@@ -59,11 +61,13 @@ def build_response(
 ) -> Response:
     """The response of a model under a run setting.
 
-    The directions of a picture are the leading ones that a few random schedules move its latent
-    along (8 probes); four of them hold nearly all of what any schedule does.
+    Every picture is followed along the leading directions that a few random schedules move it
+    along (12 probes) and a few at random, see `caching.predict.directions`.
 
     Args:
         pictures: on noise that no seed gives.
+        leading: directions of each picture that the probes move it along.
+        chance: random ones of each picture.
         ages: A, at most steps - 1 and what `memory_mib` holds the outputs of.
         labels: classes that pictures are spread over; None: all.
         progress: called as it goes on.
@@ -74,7 +78,8 @@ def build_response(
         RequestError: a number out of range.
     """
     pictures = whole("pictures", pictures, 1, 1000)
-    directions = whole("directions", directions, 1, PROBES)
+    leading = whole("leading", leading, 1, PROBES)
+    chance = whole("chance", chance, 0, 64)
     steps = whole("steps", steps, 2, MAX_STEPS)  # one alone has nothing to reuse
     ages = min(whole("ages", ages, 1, MAX_STEPS), steps - 1)
     classes = list(range(len(model.class_names))) if labels is None else list(labels)
@@ -106,7 +111,7 @@ def build_response(
             ages = min(ages, picture.room)
             change = picture.forward(ages)
             report(0.1)
-            basis = _directions(model, picture, directions, change)
+            basis = _along_probes(model, picture, leading, chance, change, i)
             report(0.4)
             parts.append((*picture.backward(basis, ages, lambda x: report(0.4 + 0.6 * x)), change))
     # A tensor of one picture's is as long as it could hold; all must end alike.
@@ -122,7 +127,7 @@ def build_response(
         pictures=pictures,
         kind="gradients",
         source=f"gradients of {model.name}, {steps} steps of {sampler}, {guidance}, "
-        f"{pictures} pictures along {directions} directions each",
+        f"{pictures} pictures along {leading + chance} directions each",
     )
 
 
@@ -143,10 +148,11 @@ def coefficients(model: Model, sampler: str, steps: int) -> Tensor:
     return read(torch.eye(steps)) - read(torch.zeros(steps, steps))
 
 
-def _directions(model: Model, picture: _Picture, count: int, change: np.ndarray) -> Tensor:
-    """(P, C h w): the leading directions in which random schedules move the final latent."""
-    moved = []
-    request = picture.request
+def _along_probes(
+    model: Model, picture: _Picture, leading: int, chance: int, change: np.ndarray, number: int
+) -> Tensor:
+    """(P, C h w): what is seen of the final latent, as `directions` has it, from a few runs."""
+    request, moved = picture.request, []
     for _, schedule in islice(drawn(PROBE_SEED, change, model.branches), PROBES):
         run = sample(
             model,
@@ -158,16 +164,10 @@ def _directions(model: Model, picture: _Picture, count: int, change: np.ndarray)
         )
         if picture.stopped is not None and picture.stopped():
             raise Stopped("the response was stopped between two probes.")
-        gap = (run.latents.to(picture.final) - picture.final).flatten().double()
-        if (size := gap.norm()) > 0:
-            moved.append(gap / size)
-    if len(moved) < count:
-        generator = torch.Generator().manual_seed(NOISE_SEED)
-        size = picture.final.numel()
-        extra = torch.randn(count, size, generator=generator, dtype=torch.float64)
-        moved += list(extra.to(picture.final.device) / size**0.5)
-    found: Tensor = torch.linalg.svd(torch.stack(moved), full_matrices=False).Vh[:count].float()
-    return found
+        moved.append(run.latents)
+    seed = NOISE_SEED + number
+    look = look_of(model)
+    return directions(picture.final, moved, look, leading=leading, chance=chance, seed=seed)
 
 
 @dataclass
@@ -259,13 +259,13 @@ class _Picture:
     def backward(
         self, basis: Tensor, ages: int, report: Callable[[float], None]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Effects along `basis` (P, C h w), relative to the latent's size.
+        """Effects along `basis` (P, C h w).
 
         Returns:
             open and held (P, S, L, R, A) and spans (P, S, S + 1).
         """
         steps, cells, c = self.steps, len(self.cells), self.coefficients
-        v = (basis / self.final.norm()).view(-1, *self.final.shape)  # (P, 1, C, h, w)
+        v = basis.view(-1, *self.final.shape)  # (P, 1, C, h, w)
         opened, held = np.zeros((2, len(v), steps, cells, ages))
         length = np.arange(steps + 1) - np.arange(steps)[:, None]
         known = (length > 0) & (length <= ages + 1)

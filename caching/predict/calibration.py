@@ -18,16 +18,16 @@ from caching.errors import RequestError
 from caching.models.model import Model
 from caching.predict.adjoint import Progress, Stop, build_response
 from caching.predict.drawn import KINDS, drawn
+from caching.predict.evidence import BEST_DB
 from caching.predict.features import features
 from caching.predict.fit import LEAST_RUNS, Estimator, fit
 from caching.predict.response import Response
 from caching.schedule import Schedule
 
 SCHEDULES = 160
-POOL = 24
+POOL = 320
 TOGETHER = 4
 SCHEDULE_SEED = 2
-BEST_DB = 60.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,32 @@ class Calibration:
 
     response: Response
     estimator: Estimator | None
-    schedules: int
+    runs: Runs
+
+    @property
+    def schedules(self) -> int:
+        return len(self.runs.psnr_db)
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """What was measured, row by row in the order that schedules are drawn.
+
+    Attributes:
+        psnr_db: (N, 4) of N schedules on four pictures each.
+        pictures: int64 (N, 4) which of the pool.
+    """
+
+    psnr_db: NDArray[np.float64]
+    pictures: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        shapes = np.shape(self.psnr_db), np.shape(self.pictures)
+        if shapes[0] != shapes[1] or shapes[0][1:] != (TOGETHER,):
+            raise RequestError(f"runs of shapes {shapes} were given, expected (N, 4) of both.")
+
+
+NO_RUNS = Runs(np.zeros((0, TOGETHER)), np.zeros((0, TOGETHER), np.int64))
 
 
 def psnr_db(run: Run, full: Run) -> NDArray[np.float64]:
@@ -53,6 +78,7 @@ def calibrations(
     sampler: str = "ddim",
     cfg_scale: float = 4.0,
     response: Response | None = None,
+    runs: Runs = NO_RUNS,
     schedules: int = SCHEDULES,
     pool: int = POOL,
     labels: Sequence[int] | None = None,
@@ -61,11 +87,13 @@ def calibrations(
 ) -> Iterator[Calibration]:
     """The response first, then better and better estimators; the last yield is the best.
 
-    Every schedule drawn is measured on four of the pool's pictures, another four each time, so that
-    what is learned is of all of them. An estimator comes at 32 schedules and at every doubling.
+    Every schedule drawn is measured on four of the pool's pictures, another four for each round of
+    kinds: pictures differ by several dB, and what is learned is to be of all of them. An estimator
+    comes at 32 schedules and at every doubling.
 
     Args:
         response: built before under the same setting; None builds it.
+        runs: measured before under the same setting, of the first schedules drawn.
         schedules: how many to measure.
         pool: pictures, on noise that no seed gives, a multiple of 4.
         labels: classes to take pictures of, in turn; None: all.
@@ -90,7 +118,7 @@ def calibrations(
             progress=None if progress is None else lambda x, w: progress(first * x, w),
             stopped=stopped,
         )
-    yield Calibration(response, None, 0)
+    yield Calibration(response, None, NO_RUNS)
     noise = calibration_noise(model, pool)
     classes = list(range(len(model.class_names))) if labels is None else list(labels)
 
@@ -105,23 +133,27 @@ def calibrations(
             sampler=sampler,
         )
 
-    fulls: dict[int, Run] = {}
-    values, measured, pictures = [], [], []
+    full: tuple[list[int], Run] | None = None
+    values = []
+    measured, pictures = list(runs.psnr_db[:schedules]), list(runs.pictures[:schedules])
     stream = drawn(SCHEDULE_SEED, response.change.astype(np.float64), model.branches)
     for i, (_, schedule) in enumerate(islice(stream, schedules)):
-        # All kinds go once round before the pictures change.
-        group = i // len(KINDS) % (pool // TOGETHER)
-        at = list(range(group * TOGETHER, (group + 1) * TOGETHER))
-        if group not in fulls:
-            fulls[group] = run_on(None, at)
-        run = run_on(schedule, at)
-        if stopped is not None and stopped():
-            raise Stopped("the calibration was stopped between two runs.")
         values.append(features(schedule, response))
-        measured.append(psnr_db(run, fulls[group]))
-        pictures.append(at)
+        if i >= len(measured):
+            # All kinds go once round before the pictures change.
+            first_of = i // len(KINDS) * TOGETHER % pool
+            at = list(range(first_of, first_of + TOGETHER))
+            if full is None or full[0] != at:
+                full = at, run_on(None, at)
+            run = run_on(schedule, at)
+            if stopped is not None and stopped():
+                raise Stopped("the calibration was stopped between two runs.")
+            measured.append(psnr_db(run, full[1]))
+            pictures.append(np.array(at))
         if progress is not None:
             part = first + (1 - first) * (i + 1) / schedules
             progress(part, f"calibration: schedule {i + 1} of {schedules}")
         if i + 1 == schedules or (i + 1 >= 32 and math.log2(i + 1).is_integer()):
-            yield Calibration(response, fit(values, measured, pictures=pictures), i + 1)
+            done = Runs(np.array(measured[: i + 1]), np.array(pictures[: i + 1], np.int64))
+            estimator = fit(values, done.psnr_db, pictures=done.pictures.tolist())
+            yield Calibration(response, estimator, done)

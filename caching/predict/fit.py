@@ -2,9 +2,9 @@
 
     PSNR = m + sum over features f of w_f z_f + sum over runs i of c_i exp(-|z - z_i|² / (2 F l²))
 
-z being the features in units of their spread over the runs it learned from. Straight in the logs of
-the sums (ridge regression), bent by what similar schedules did (Gaussian process regression, of
-which this is the mean). Its own leave-one-out errors choose length and noise, and set the interval.
+z being the features in units of what each counts. Straight in the logs of the sums (ridge
+regression), bent by what similar schedules did (Gaussian process regression, of which this is the
+mean). The evidence chooses the units, see `evidence.py`; leave-one-out errors set the interval.
 """
 
 from __future__ import annotations
@@ -17,13 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from caching.errors import ScheduleError
+from caching.predict.evidence import BEND_DB, SLOPE_DB, by_evidence, signal
 from caching.predict.features import NAMES, features
 from caching.predict.response import Response
 from caching.schedule import Schedule
 
-LENGTHS = (0.5, 0.7, 1.0, 1.5, 2.5)
-NOISES_DB = (0.15, 0.3, 0.6, 1.0, 1.5, 2.2)
-BEND_DB, SLOPE_DB = 3.0, 8.0
 LEAST_RUNS = 24
 SURE = 0.8
 """Share of schedules that an interval is to hold."""
@@ -43,8 +41,9 @@ class Estimator:
     """A fitted prediction; arrays are read-only.
 
     Attributes:
-        center, spread: (F,) of the features it learned from.
-        known: (N, F) those features, in units of the spread.
+        center: (F,) means of the features it learned from.
+        spread: (F,) a unit of each, smaller the more it counts.
+        known: (N, F) those features about the center, in these units.
         bends: (N,) c_i.
         slopes: (F,) w_f.
         level_db: m.
@@ -119,7 +118,7 @@ def fit(
     """Learn from measured runs.
 
     Pictures differ in how much any schedule does to them. With `pictures` their own levels are
-    found along with the prediction and taken out, as if every schedule had run on all of them.
+    told from what schedules do, as if every schedule had run on all of them.
 
     Args:
         values: (N, F) features of N schedules.
@@ -137,40 +136,48 @@ def fit(
         )
     if not np.isfinite(x).all() or not np.isfinite(y).all():
         raise ScheduleError("features or PSNR hold infinite numbers: leave full schedules out")
-    which = (
-        np.broadcast_to(np.arange(y.shape[1]), y.shape) if pictures is None else np.array(pictures)
-    )
     center, spread = x.mean(axis=0), x.std(axis=0)
     spread = np.where(spread > 1e-6, spread, 1.0)
-    z = (x - center) / spread
-    levels = np.zeros(int(which.max()) + 1)
-    counts = np.maximum(np.bincount(which.ravel(), minlength=len(levels)), 1)
-    chosen = _choose(z, y.mean(axis=1))
-    for _ in range(4):
-        mean = (y - levels[which]).mean(axis=1)
-        chosen = _choose(z, mean)
-        left = y - chosen.fitted[:, None]
-        levels = np.bincount(which.ravel(), left.ravel(), len(levels)) / counts
-        levels -= levels[np.unique(which)].mean()
-    mean = (y - levels[which]).mean(axis=1)
-    chosen = _choose(z, mean)
-    miss = np.abs(chosen.missed)
+    z, mean = (x - center) / spread, y.mean(axis=1)
+    found = by_evidence(
+        z, mean, np.zeros((len(y), len(y))) if pictures is None else _shared(pictures)
+    )
+    # A feature that counts little is one that varies little, in units of its own.
+    spread, z = spread / found.units, z * found.units
+    miss = np.abs(found.missed)
     median = float(np.median(miss))
-    sd = (chosen.unsure**2 + median**2) ** 0.5
+    inverse = inverse_of(z, 1.0, found.noise)
+    unsure = np.maximum(1 / np.diag(inverse) - found.noise, 0.0)  # of all others, squared
+    sd = (unsure + median**2) ** 0.5
     return Estimator(
         center=center,
         spread=spread,
         known=z,
-        bends=BEND_DB**2 * chosen.weights,
-        slopes=SLOPE_DB**2 * (z.T @ chosen.weights) / z.shape[1],
-        level_db=float(mean.mean()),
-        length=chosen.length,
-        inverse=chosen.inverse,
+        bends=BEND_DB**2 * found.weights,
+        slopes=SLOPE_DB**2 * (z.T @ found.weights) / z.shape[1],
+        level_db=found.mean,
+        length=1.0,
+        inverse=inverse,
         widen=float(np.quantile(miss / sd, SURE)),
         median_db=median,
-        spearman=spearman(mean, mean - chosen.missed),
+        spearman=spearman(mean, mean - found.missed),
         runs=y.size,
     )
+
+
+def inverse_of(known: NDArray[np.float64], length: float, noise: ArrayLike) -> NDArray[np.float64]:
+    """(N, N): of the covariance of runs with features `known` and noise (N,) in dB²."""
+    return np.asarray(np.linalg.inv(signal(known, length) + np.diag(np.asarray(noise))))
+
+
+def _shared(pictures: Sequence[Sequence[int]]) -> NDArray[np.float64]:
+    """(N, N): the covariance of means over pictures that vary by one; 0 if all runs had the same,
+    because what is common to all is no difference between them."""
+    which = np.array(pictures)
+    part = np.zeros((len(which), int(which.max()) + 1))
+    np.add.at(part, (np.arange(len(which))[:, None], which), 1 / which.shape[1])
+    common = part @ part.T
+    return np.zeros_like(common) if (part == part[0]).all() else common
 
 
 def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -183,40 +190,6 @@ def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
         return middle
 
     return float(np.corrcoef(ranks(a), ranks(b))[0, 1])
-
-
-@dataclass(frozen=True, eq=False)
-class _Choice:
-    """A fit at one length and noise."""
-
-    length: float
-    weights: NDArray[np.float64]  # (N,)
-    inverse: NDArray[np.float64]  # (N, N)
-    fitted: NDArray[np.float64]  # (N,)
-    missed: NDArray[np.float64]  # (N,) measured minus predicted without it
-    unsure: NDArray[np.float64]  # (N,) standard deviation of that prediction, without noise
-
-
-def _choose(z: NDArray[np.float64], y: NDArray[np.float64]) -> _Choice:
-    """The length and noise of the best leave-one-out errors."""
-    straight = SLOPE_DB**2 * (z @ z.T) / z.shape[1]
-    level = y.mean()
-    found: list[tuple[float, _Choice]] = []
-    for length in LENGTHS:
-        signal = BEND_DB**2 * _bend(z, z, length) + straight
-        values, vectors = np.linalg.eigh(signal)
-        for noise in NOISES_DB:
-            scaled = 1 / (np.maximum(values, 0) + noise**2)
-            inverse = (vectors * scaled) @ vectors.T
-            weights = inverse @ (y - level)
-            # What leaving a row out does, without leaving it out (Rasmussen & Williams, eq. 5.12).
-            own = np.diag(inverse)
-            missed = weights / own
-            unsure = np.maximum(1 / own - noise**2, 0.0) ** 0.5
-            fitted = level + signal @ weights
-            score = float(np.median(np.abs(missed)) + 0.5 * np.abs(missed).mean())
-            found.append((score, _Choice(length, weights, inverse, fitted, missed, unsure)))
-    return min(found, key=lambda item: item[0])[1]
 
 
 def _bend(a: NDArray[np.float64], b: NDArray[np.float64], length: float) -> NDArray[np.float64]:

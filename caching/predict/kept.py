@@ -17,14 +17,15 @@ from typing import Any
 import numpy as np
 
 from caching.errors import RequestError, ScheduleError
-from caching.predict.fit import Estimate, Estimator, predict_error
+from caching.predict.evidence import signal
+from caching.predict.fit import Estimate, Estimator, inverse_of, predict_error
 from caching.predict.response import Response
 from caching.schedule import Schedule
 
 SHIPPED = Path(__file__).resolve().parents[2] / "presets" / "predictions"
-VERSION = 1
+VERSION = 2
 MAX_BYTES = 64 * 2**20
-ARRAYS = ("center", "spread", "known", "bends", "slopes", "inverse")
+ARRAYS = ("center", "spread", "known", "bends", "slopes")
 NUMBERS = ("level_db", "length", "widen", "median_db", "spearman", "runs")
 
 
@@ -66,10 +67,13 @@ class Kept:
         numbers = {name: getattr(e, name) for name in NUMBERS}
         words = {"kept": VERSION, **asdict(self.of), "source": self.source, "estimator": numbers}
         arrays: dict[str, Any] = {name: getattr(e, name) for name in ARRAYS}
+        # The inverse follows from these, and is larger than all the rest.
+        covered = np.linalg.inv(e.inverse) - signal(e.known, e.length)
+        arrays["noise"] = np.diag(covered)
         arrays["words"] = np.frombuffer(json.dumps(words).encode(), np.uint8)
         arrays["response"] = np.frombuffer(self.response.to_bytes(), np.uint8)
         file = io.BytesIO()
-        np.savez(file, **arrays)
+        np.savez_compressed(file, **arrays)
         return file.getvalue()
 
     @classmethod
@@ -83,9 +87,13 @@ class Kept:
                 if words["kept"] != VERSION:
                     raise ValueError(f"it is of version {words['kept']!r:.20}")
                 numbers = {name: float(words["estimator"][name]) for name in NUMBERS}
-                arrays = {name: file[name] for name in ARRAYS}
+                arrays = {name: file[name] for name in (*ARRAYS, "noise")}
                 if not all(np.isfinite(a).all() for a in arrays.values()):
                     raise ValueError("it holds numbers that are not finite")
+                noise = arrays.pop("noise")
+                if noise.shape != (len(arrays["known"]),) or not (noise > 0).all():
+                    raise ValueError("it holds no noise for every run")
+                arrays["inverse"] = inverse_of(arrays["known"], numbers["length"], noise)
                 runs = int(numbers.pop("runs"))
                 fields: dict[str, Any] = {**arrays, **numbers, "runs": runs}
                 estimator = Estimator(**fields)

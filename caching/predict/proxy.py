@@ -5,7 +5,8 @@ stays small enough to stand in two languages. Per cell, with age = steps since i
 
     part   = 1 if computed, 0 if a whole-step action covers it, else what its predictor computes
              of the branch: 0 for reuse and forecasts, `shares` for the others
-    time   = compute_ms if computed, 0 if covered, else reuse_ms + part (compute_ms - reuse_ms)
+    time   = compute_ms if computed, 0 if covered, else reuse_ms + part (compute_ms - reuse_ms),
+             and forecast_ms more if its predictor forecasts
     change = 0 if computed, 1 if left out (kind "skip"), else change[s, l, r, min(age, K) - 1]
              max(1, age / K)
 
@@ -57,6 +58,7 @@ class Tables:
         fixed_ms: milliseconds of a step outside all branches.
         compute_ms: (L, R) milliseconds of a computed branch.
         reuse_ms: (L, R) milliseconds of a reused branch.
+        forecast_ms: milliseconds that a forecast takes beyond reuse.
         fixed_macs: MACs of a step outside all branches.
         compute_macs: int64 (L, R) MACs of a computed branch.
         change: float16 (S, L, R, K) relative L1 change of the branch output at lags 1..K. Given
@@ -80,6 +82,7 @@ class Tables:
     source: str
     embed_macs: int = 0
     head_macs: int = 0
+    forecast_ms: float = 0.0
     shares: Mapping[Predictor, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -94,6 +97,7 @@ class Tables:
             "change": change,
             "embed_macs": int(_checked("embed_macs", self.embed_macs, (), whole=True)),
             "head_macs": int(_checked("head_macs", self.head_macs, (), whole=True)),
+            "forecast_ms": float(_checked("forecast_ms", self.forecast_ms, ())),
         }
         shares = {p: _checked(f"share of {p.title}", v, shape) for p, v in self.shares.items()}
         for name, value in values.items():
@@ -166,6 +170,7 @@ class Tables:
             "fixed_ms": self.fixed_ms,
             "compute_ms": self.compute_ms.reshape(-1).tolist(),
             "reuse_ms": self.reuse_ms.reshape(-1).tolist(),
+            "forecast_ms": self.forecast_ms,
             "fixed_macs": self.fixed_macs,
             "compute_macs": self.compute_macs.reshape(-1).tolist(),
             "change": {
@@ -210,16 +215,19 @@ def predict(schedule: Schedule, tables: Tables) -> Prediction:
         )
     computed, covered = schedule.computed, schedule.covered
     part, zeroed = computed.astype(np.float64), np.zeros(computed.shape, bool)
+    extra_ms = np.zeros(computed.shape)
     for number, predictor in enumerate(schedule.legend, 1):
         stands = (schedule.actions == number) & ~covered
         part = np.where(stands, tables.shares.get(predictor, 0.0), part)
         if predictor.kind == "skip":
             zeroed |= stands
+        if predictor.kind == "forecast":
+            extra_ms[stands] = tables.forecast_ms
     batch, embeds, heads = _of_steps(schedule)
     ends = embeds * tables.embed_macs + heads * tables.head_macs
     kept = tables.fixed_macs - tables.embed_macs - tables.head_macs
     wide = batch[:, None, None]
-    own_ms = tables.reuse_ms + part * (tables.compute_ms - tables.reuse_ms)
+    own_ms = tables.reuse_ms + part * (tables.compute_ms - tables.reuse_ms) + extra_ms
     cell_ms = np.where(computed, tables.compute_ms, np.where(covered, 0.0, own_ms))
     macs = _total(kept + batch * ends) + _rows(wide * part * tables.compute_macs)
     ms = _total(batch * np.maximum(embeds, heads) * tables.fixed_ms) + _rows(wide * cell_ms)

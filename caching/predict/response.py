@@ -1,10 +1,11 @@
-"""What a reused cell does to the final latent, to first order, for every cell and age.
+"""What a reused cell does to the final picture, to first order, for every cell and age.
 
 Reusing a cell replaces its output o_s by o_{s-a}. To first order the final latent then moves along
 direction v by g · (o_{s-a} - o_s), g the gradient of v · latent with respect to that output. These
 signed numbers are what a `Response` holds, one for each of G directions (of a few pictures), scaled
-so that the squares of all G sum to the squared error of the final latent over its own square, in
-the mean over pictures. Shapes: G, S steps, L blocks, R branches, A ages.
+so that the squares of all G sum to the mean square error of what is seen over the square of black
+to white, in the mean over pictures; see `directions.py` for what is seen, and for models of which
+it is the latent itself. Shapes: G, S steps, L blocks, R branches, A ages.
 
 Three ways to sum them, since who answers a change matters as much as the change itself:
 
@@ -111,7 +112,7 @@ class Response:
 
     @property
     def error(self) -> NDArray[np.float64]:
-        """(S, L, R, A): squared relative error of the final latent if this cell alone is reused."""
+        """(S, L, R, A): squared error of what is seen in the end if this cell alone is reused."""
         return _sum_of_squares(self.open) * self.unit**2
 
     @property

@@ -70,7 +70,7 @@ def main() -> None:
         first_s, weight_kib = _open(browser, address)
         others_s = [_open(browser, address)[0] for _ in range(3)]
         page = browser.new_page(viewport={"width": 1440, "height": 900})
-        page.goto(address)
+        page.goto(f"{address}#studio")
         page.wait_for_selector(READY, timeout=120_000)
         page.locator("#auto input").uncheck()
         page.evaluate(WATCH)

@@ -11,10 +11,11 @@ from caching.engine.executor import Stopped
 from caching.engine.run import sample
 from caching.errors import RequestError, ScheduleError
 from caching.models.model import Model
-from caching.predict.calibration import calibrations, psnr_db
+from caching.predict import calibration as module
+from caching.predict.calibration import Runs, calibrations, psnr_db
 from caching.predict.drawn import KINDS, drawn
 from caching.predict.features import LEVELS, NAMES, features, stands_in
-from caching.predict.fit import BEND_DB, SLOPE_DB, _choose, fit, predict_error, spearman
+from caching.predict.fit import fit, predict_error, spearman
 from caching.predict.response import scaled
 from caching.predictors.reuse import Reuse
 from caching.predictors.taylor import Taylor
@@ -181,29 +182,6 @@ def test_it_learns_a_bent_function():
     assert 0.6 < np.mean(inside) <= 1
 
 
-def test_its_errors_are_those_of_leaving_out():
-    """Against fits without the row, at the same length and noise."""
-    x, truth, _, rng, noise = made_up(40)
-    z = (x - x.mean(0)) / x.std(0)
-    y = truth + noise * rng.normal(size=40)
-    y -= y.mean()
-    chosen = _choose(z, y)
-
-    def covariance(a, b):
-        gap = ((a[:, None] - b[None]) ** 2).mean(-1)
-        near = np.exp(-gap / (2 * chosen.length**2))
-        return BEND_DB**2 * near + SLOPE_DB**2 * a @ b.T / a.shape[1]
-
-    own = covariance(z, z)
-    noise_found = np.linalg.inv(chosen.inverse) - own
-    np.testing.assert_allclose(noise_found, np.eye(40) * noise_found[0, 0], atol=1e-6)
-    for row in (0, 17, 39):
-        rest = np.arange(40) != row
-        solved = np.linalg.solve(own[rest][:, rest] + noise_found[0, 0] * np.eye(39), y[rest])
-        expected = covariance(z[row : row + 1], z[rest])[0] @ solved
-        assert y[row] - chosen.missed[row] == pytest.approx(expected, abs=1e-5)
-
-
 def test_pictures_of_other_levels_are_told_from_schedules():
     """Each schedule on two of six pictures: their levels must not pass for the schedule's."""
     x, truth, level, rng, noise = made_up(88)
@@ -287,6 +265,32 @@ def test_a_calibration_gets_surer_as_it_goes(model):
     )
     assert estimate.low_db < estimate.db < estimate.high_db
     assert abs(estimate.db - psnr_db(run, full)[0]) < 15
+
+
+def test_a_calibration_goes_on_from_what_was_measured(model, monkeypatch):
+    """Rows known before are taken as they are, and nothing is run for them."""
+    setting = {"steps": 4, "cfg_scale": 1.0, "pool": 8}
+    *_, short = calibrations(model, schedules=33, **setting)
+    known = Runs(short.runs.psnr_db[:32] + 1.0, short.runs.pictures[:32])
+    ran = []
+
+    def spy(*args, **kwargs):
+        ran.append(args[1])
+        return sample(*args, **kwargs)
+
+    monkeypatch.setattr(module, "sample", spy)
+    *_, got = calibrations(model, schedules=33, response=short.response, runs=known, **setting)
+    np.testing.assert_array_equal(got.runs.psnr_db[:32], known.psnr_db)
+    np.testing.assert_allclose(got.runs.psnr_db[32], short.runs.psnr_db[32], atol=0.01)
+    assert len(ran) == 2 and ran[0] is None
+    # All kinds go round on four pictures, then on the next four.
+    np.testing.assert_array_equal(got.runs.pictures[[0, 7, 8, 15, 16]][:, 0], [0, 0, 4, 4, 0])
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (3,), (0,)])
+def test_runs_are_on_four_pictures_each(shape):
+    with pytest.raises(RequestError, match="expected"):
+        Runs(np.zeros(shape), np.zeros(shape, np.int64))
 
 
 def test_a_calibration_stops_when_told(model):

@@ -54,6 +54,15 @@ def test_by_hand():
     assert got.drift == (0.125 + 0.375 + 0.5 * 1.5 + 0.5) / 8
 
 
+def test_a_forecast_takes_its_own_time_and_no_products():
+    reused, forecast = Schedule.from_rows(["CRRR", "CCRC"]), ["CTTT", "CCTC"]
+    schedule = Schedule.from_rows(forecast, legend=(Reuse(), Taylor(1)))
+    table = tables(forecast_ms=0.125)
+    assert predict(reused, table) == predict(reused, tables())
+    assert predict(schedule, table).ms == predict(reused, tables()).ms + 4 * 0.125
+    assert predict(schedule, table).work == predict(reused, tables()).work
+
+
 def test_a_full_schedule_costs_everything_and_drifts_nowhere():
     got = predict(Schedule.full(4, 1), tables())
     assert dataclasses.astuple(got) == (1.0, 1.0, 0.0, 40.0)
@@ -158,6 +167,7 @@ def test_the_page_receives_exactly_the_numbers_that_are_summed_here():
         "fixed_ms": 1.0,
         "compute_ms": [3.0, 6.0],
         "reuse_ms": [0.5, 0.25],
+        "forecast_ms": 0.0,
         "fixed_macs": 10,
         "compute_macs": [30, 60],
         "change": {"k": 2},

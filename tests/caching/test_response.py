@@ -32,7 +32,7 @@ def given():
 
 @pytest.fixture(scope="module")
 def built(given):
-    return build_response(given, steps=STEPS, cfg_scale=3.0, pictures=2, directions=3)
+    return build_response(given, steps=STEPS, cfg_scale=3.0, pictures=2, leading=2, chance=1)
 
 
 # -- the sampler as a matrix -----------------------------------------------------------------
@@ -116,8 +116,8 @@ def swept(request, given):
 
 
 def moved(swept, change=None, bend=None, size=2e-2):
-    """Movement along both directions, relative to the latent, for a small share of a change."""
-    _, plain, final, _, basis = swept
+    """Movement along both directions for a small share of a change."""
+    _, plain, _, _, basis = swept
     ends = [
         plain.run(
             change and (lambda s, c, out, e=e: change(s, c, out, e)),
@@ -125,7 +125,7 @@ def moved(swept, change=None, bend=None, size=2e-2):
         )[0]
         for e in (size, -size)
     ]
-    return ((ends[0] - ends[1]).flatten() @ basis.T / (2 * size * final.norm())).numpy()
+    return ((ends[0] - ends[1]).flatten() @ basis.T / (2 * size)).numpy()
 
 
 def close(found, expected):
@@ -179,7 +179,7 @@ def test_the_last_latent_of_one_step_is_moved_exactly(swept):
     (_, _, spans), plain, final, outputs, basis = swept
     last = STEPS - 1
     end, _, _ = plain.run(lambda s, c, out: outputs[last - 1, c] if s == last else out)
-    expected = ((end - final).flatten() @ basis.T / final.norm()).numpy()
+    expected = ((end - final).flatten() @ basis.T).numpy()
     np.testing.assert_allclose(spans[:, last - 1, STEPS], expected, rtol=1e-3, atol=1e-6)
 
 
@@ -211,7 +211,7 @@ def test_dropped_outputs_are_run_again(swept, given):
 
 
 def test_little_memory_shortens_the_ages(given):
-    small = build_response(given, steps=STEPS, pictures=1, directions=1, memory_mib=0.03)
+    small = build_response(given, steps=STEPS, pictures=1, leading=1, chance=0, memory_mib=0.03)
     assert small.ages == 2 and np.isnan(small.spans[0, 0, -1])
 
 
@@ -225,7 +225,7 @@ def test_progress_rises_to_the_end_and_a_stop_is_obeyed(given):
         given,
         steps=3,
         pictures=2,
-        directions=1,
+        leading=1,
         progress=lambda part, words: told.append((part, words)),
     )
     parts = [part for part, _ in told]
@@ -241,7 +241,8 @@ def test_progress_rises_to_the_end_and_a_stop_is_obeyed(given):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"steps": 1}, {"pictures": 0}, {"directions": 9}, {"labels": []}, {"ages": 0}]
+    "changes",
+    [{"steps": 1}, {"pictures": 0}, {"leading": 13}, {"chance": -1}, {"labels": []}, {"ages": 0}],
 )
 def test_what_cannot_be_built(given, changes):
     with pytest.raises(RequestError):

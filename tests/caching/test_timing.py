@@ -7,7 +7,7 @@ import torch
 from caching import Schedule
 from caching.engine import run as engine
 from caching.measure import timing
-from caching.measure.timing import Timing, measure_branches, setting_of, time_runs
+from caching.measure.timing import BranchTimes, Timing, measure_branches, setting_of, time_runs
 from tests.caching import tiny
 from tests.caching.spy import Spy, own, spied
 
@@ -55,16 +55,25 @@ def test_parts_of_a_step_are_found_from_whole_steps(clockwork, passes):
     assert times.reuse_ms == pytest.approx(np.full((3, 2), ADD_MS))
     assert times.compute_ms[:, 0] == pytest.approx(ATTN_MS + ADD_MS)
     assert times.compute_ms[:, 1] == pytest.approx(MLP_MS + ADD_MS)
+    assert times.forecast_ms == pytest.approx(0)  # its sums take nothing on this clock
     assert {len(x) for x in clockwork.family.inputs} == {passes}
     assert times.source.endswith(f"{setting_of(clockwork)}, median of 3")
 
 
+def test_an_anchor_keeps_the_proportions():
+    times = BranchTimes(2.0, np.array([[4.0, 8.0]]), np.array([[0.5, 0.25]]), "x", 0.125)
+    twice = times.anchored(28.0)
+    assert (twice.fixed_ms, twice.forecast_ms, twice.source) == (4.0, 0.25, "x")
+    assert twice.compute_ms.tolist() == [[8.0, 16.0]] and twice.reuse_ms.tolist() == [[1.0, 0.5]]
+    assert times.anchored(0.0).compute_ms.tolist() == [[4.0, 8.0]]
+
+
 def test_kinds_are_interleaved_and_the_first_turn_only_warms_up(clockwork):
     measure_branches(clockwork, repeats=2, budget_s=60)
-    # Per turn: all reused, attention alone, feed-forward alone, all computed, each with a step
-    # before it that fills the cache.
-    assert len(clockwork.family.outputs) == (1 + 2) * 4 * 2
-    assert clockwork.family.calls["branch"] == 3 * (4 * 6 + 0 + 3 + 3 + 6)
+    # Per turn: all reused, attention alone, feed-forward alone, all computed, all forecast, two
+    # steps of each and one before them that fills the cache; for a forecast two.
+    assert len(clockwork.family.outputs) == (1 + 2) * (5 * 3 + 1)
+    assert clockwork.family.calls["branch"] == 3 * (6 * 6 + 2 * (0 + 3 + 3 + 6 + 0))
 
 
 def test_measuring_stops_when_its_time_is_up(clockwork):
