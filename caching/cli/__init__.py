@@ -9,13 +9,28 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, TextIO
 
-from caching.cli import calibrate, compare, convert, export, learn, methods, run, study, trace
+from caching.cli import (
+    calibrate,
+    compare,
+    convert,
+    evaluate,
+    export,
+    fetch,
+    improve,
+    learn,
+    methods,
+    run,
+    study,
+    trace,
+)
 from caching.cli.terminal import Terminal
 from caching.errors import CachebrushError
 
 __all__ = ["main"]
 
-COMMANDS = (run, compare, study, trace, calibrate, learn, convert, export, methods)
+COMMANDS = (
+    run, compare, evaluate, study, trace, calibrate, learn, improve, fetch, convert, export, methods
+)  # fmt: skip
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -24,8 +39,11 @@ first steps:
   python -m caching methods                        what caches, with sources and controls
   python -m caching run --method fora              a picture with every other step reused
   python -m caching compare --method fora          is it faster, and is it worse than fewer steps?
+  python -m caching evaluate --method fora         do its pictures still look like the data?
   python -m caching calibrate teacache             what a method finds out about the model ahead
   python -m caching learn l2c                      train what a learned method needs
+  python -m caching improve mine.json --minutes 5  a better grid at the same budget
+  python -m caching fetch                          schedules that their authors published
   python -m caching convert router.pt -o mine.json a schedule of another project
   python -m caching export mine.json diffusers     the same for diffusers
 

@@ -12,6 +12,8 @@ from caching.cli import plans
 from caching.cli.run import record_of, what
 from caching.cli.terminal import Terminal, plain, table
 from caching.errors import RequestError
+from caching.formats.tables import csv_of
+from caching.versions import versions
 
 if TYPE_CHECKING:
     from caching.measure.comparison import Comparison
@@ -24,6 +26,7 @@ examples:
   python -m caching compare --method fora
   python -m caching compare --schedule mine.json --seed 7 --repeats 5 -o out/mine
   python -m caching compare --method teacache --set threshold=0.15 --json
+  python -m caching compare --method taylorseer --csv numbers.csv
 
 PSNR, SSIM and latent error are against the full run of the same seed: closeness to it, not beauty.
 The third row spends the cached run's work on fewer plain steps, the rival every schedule has to
@@ -38,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", "-o", metavar="PREFIX", help="also writes PREFIX-full.png … and PREFIX.json"
     )
+    parser.add_argument("--csv", metavar="FILE", help="also writes the table as CSV")
 
 
 def act(asked: argparse.Namespace, terminal: Terminal) -> None:
@@ -65,6 +69,8 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
     value = values_of(model, found, chosen.recipe)
     if asked.out:
         _save(Path(asked.out), found, value)
+    if asked.csv:
+        shared.write(Path(asked.csv), _csv(value))
     terminal.result(value, _words(value))
 
 
@@ -87,6 +93,9 @@ def values_of(model: Model, found: Comparison, method: dict[str, Any] | None) ->
             "psnr_db": None if f is None else f.psnr_db,
             "ssim": None if f is None else f.ssim,
             "latent_rel_l2": None if f is None else f.latent_rel_l2,
+            # The same after every step, of the clean latents predicted there; NaN where the
+            # steps of both runs do not meet.
+            "drift": None if f is None else f.drift.tolist(),
         }
     record = record_of(model, found.cached, method)
     return {
@@ -132,12 +141,22 @@ def _words(value: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _csv(value: dict[str, Any]) -> str:
+    """The table as CSV: a row per run, plain numbers, an identical picture as "inf"."""
+    whole = ("total_ms", "drift")  # lists, which belong into no cell
+    names = [name for name in next(iter(value["runs"].values())) if name not in whole]
+    rows = [(name, *(run[key] for key in names)) for name, run in value["runs"].items()]
+    return csv_of(("run", *names), rows)
+
+
 def _save(target: Path, found: Comparison, value: dict[str, Any]) -> None:
     from caching.formats.picture import png_of
 
     for name, run in (("full", found.full), ("cached", found.cached), ("fewer", found.fewer)):
         request = {**value["request"], "steps": run.request.steps}
-        png = png_of(run.image, run.baked, request)
+        numbers = {k: v for k, v in value["runs"][name].items() if k not in ("total_ms", "macs")}
+        measured = {**numbers, "setting": value["setting"]}
+        png = png_of(run.image, run.baked, request, measured=measured, made_with=versions())
         shared.write(target.with_name(f"{target.name}-{name}.png"), png)
     text = json.dumps(plain(value), ensure_ascii=False, indent=1) + "\n"
     shared.write(target.with_name(f"{target.name}.json"), text)

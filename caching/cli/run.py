@@ -12,6 +12,7 @@ from caching.cli import asked as shared
 from caching.cli import plans
 from caching.cli.terminal import Terminal, plain
 from caching.methods import method_of
+from caching.versions import versions
 
 if TYPE_CHECKING:
     from caching.engine.record import Run
@@ -60,7 +61,9 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
     record = record_of(model, run, chosen.recipe)
     target = Path(asked.out)
     png = target.with_name(target.name + ".png")
-    shared.write(png, png_of(run.image, run.baked, record["request"]))
+    measured = {"work": run.cost.work, "total_ms": record["total_ms"], "setting": record["setting"]}
+    data = png_of(run.image, run.baked, record["request"], measured=measured, made_with=versions())
+    shared.write(png, data)
     text = json.dumps(plain(record), ensure_ascii=False, indent=1) + "\n"
     shared.write(target.with_name(target.name + ".json"), text)
     record["files"] = [str(png), str(target.with_name(target.name + ".json"))]
@@ -88,6 +91,7 @@ def record_of(model: Model, run: Run, method: dict[str, Any] | None) -> dict[str
         "sampler": run.request.sampler,
         "method": method,
         "policy": None if run.policy is None else run.policy.title,
+        "weights_hash": model.weights_hash,
     }
     choices = run.choices or (None,) * run.request.steps
     steps = [

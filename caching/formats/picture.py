@@ -1,8 +1,9 @@
-"""A picture with its recipe inside: schedule and request in a text chunk of the PNG."""
+"""A picture with its recipe inside: schedule, request and numbers in a text chunk of the PNG."""
 
 from __future__ import annotations
 
 import json
+import math
 import struct
 from collections.abc import Iterator, Mapping
 from io import BytesIO
@@ -21,13 +22,22 @@ FORMAT = "cachebrush-recipe"
 VERSION = 1
 
 
-def png_of(pixels: NDArray[np.uint8], schedule: Schedule, request: Mapping[str, Any]) -> bytes:
+def png_of(
+    pixels: NDArray[np.uint8],
+    schedule: Schedule,
+    request: Mapping[str, Any],
+    *,
+    measured: Mapping[str, Any] | None = None,
+    made_with: Mapping[str, str] | None = None,
+) -> bytes:
     """A picture uint8 (H, W, 3) as PNG bytes that `recipe_of` can read.
 
     Args:
         pixels: the picture.
         schedule: what it was made with.
         request: model, label, seed and the like as plain JSON values.
+        measured: work, time, closeness and where they were measured, likewise.
+        made_with: versions by package.
     """
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
@@ -38,6 +48,10 @@ def png_of(pixels: NDArray[np.uint8], schedule: Schedule, request: Mapping[str, 
         "request": dict(request),
         "schedule": native.to_json(schedule),
     }
+    if measured is not None:
+        recipe["measured"] = _finite(measured)
+    if made_with is not None:
+        recipe["made_with"] = dict(made_with)
     info = PngInfo()
     # Escaped to ASCII, which is all that a tEXt chunk may hold beyond Latin-1.
     info.add_text(KEYWORD, json.dumps(recipe))
@@ -47,7 +61,9 @@ def png_of(pixels: NDArray[np.uint8], schedule: Schedule, request: Mapping[str, 
 
 
 def recipe_of(data: bytes) -> dict[str, Any]:
-    """The recipe in PNG bytes: "schedule" as native JSON, and "request", both unchecked inside.
+    """The recipe in PNG bytes: "schedule" as native JSON and "request", both unchecked inside.
+
+    "measured" and "made_with" stand beside them, empty in a picture that does not say it.
 
     Nothing is decompressed: the chunk is plain text, and pixels are not looked at.
 
@@ -74,7 +90,20 @@ def recipe_of(data: bytes) -> dict[str, Any]:
     request, schedule = value.get("request"), value.get("schedule")
     if not isinstance(request, dict) or not isinstance(schedule, dict):
         raise ScheduleError("the recipe in the PNG has no request or no schedule: expected both")
-    return {"request": request, "schedule": schedule}
+    others = {name: value.get(name) for name in ("measured", "made_with")}
+    told = {name: item if isinstance(item, dict) else {} for name, item in others.items()}
+    return {"request": request, "schedule": schedule, **told}
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: the word stands for it, and NaN is left out."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, float) and math.isnan(value):
+            continue
+        endless = isinstance(value, float) and math.isinf(value)
+        found[name] = "infinite" if endless else value
+    return found
 
 
 def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:

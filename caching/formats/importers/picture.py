@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from caching.formats import native, picture
 from caching.formats.importers.base import EXECUTION, Importer, Reading, Shape
 from caching.formats.importers.native import checked
 from caching.formats.importers.source import Source
+
+MEASURED = (
+    ("work", "{:.0%} of the work"),
+    ("speedup", "{:.2f}× as fast"),
+    ("psnr_db", "{:.1f} dB"),
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,20 @@ class Picture(Importer):
     def read(self, source: Source, shape: Shape) -> Reading:
         recipe = picture.recipe_of(source.data)
         reading = checked(native.from_json(recipe["schedule"]), shape, EXECUTION)
-        return Reading(
-            reading.schedule, reading.order, reading.understood, request=recipe["request"]
-        )
+        told = measured_words(recipe["measured"])
+        understood = (*reading.understood, told) if told else reading.understood
+        return Reading(reading.schedule, reading.order, understood, request=recipe["request"])
+
+
+def measured_words(measured: Mapping[str, Any]) -> str:
+    """What was measured when the picture was saved, as one sentence; "" if it does not say it."""
+    said = []
+    for name, form in MEASURED:
+        value = measured.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            said.append(form.format(value))
+        elif value == "infinite":
+            said.append("identical to the full picture")
+    setting = measured.get("setting")
+    where = f", on {setting:.80}" if isinstance(setting, str) and setting.isprintable() else ""
+    return f"Measured when it was saved: {', '.join(said)}{where}." if said else ""
