@@ -70,7 +70,7 @@ def paint(
     Raises:
         ScheduleError: a cell outside the grid, an unknown action, or step 0 not computed.
     """
-    mask = _mask(cells, schedule.actions.shape, schedule.branches)
+    mask = mask_of(cells, schedule.actions.shape, schedule.branches)
     legend = schedule.legend
     if isinstance(action, Predictor):
         legend = legend if action in legend else (*legend, action)
@@ -104,6 +104,45 @@ def paint_steps(schedule: Schedule, steps: ArrayLike, action: int | StepAction) 
         number = check_count("step action", action, len(legend), least=0)
     actions = np.where(mask, np.uint8(number), schedule.step_actions)
     return dataclasses.replace(schedule, step_actions=actions, step_legend=legend)
+
+
+def keep(schedule: Schedule, old: Schedule, cells: ArrayLike) -> Schedule:
+    """`schedule` with the cells given, and the steps that would leave one of them out, as in `old`.
+
+    Args:
+        schedule: what takes the place of `old`; its context is kept.
+        old: of the same steps, blocks and branches.
+        cells: bool (S, L, R), or whole numbers (n, 3) of step, block and branch.
+
+    Raises:
+        ScheduleError: schedules of different shapes, a cell outside the grid, or more predictors
+            together than a legend holds.
+    """
+    if schedule.actions.shape != old.actions.shape or schedule.branches != old.branches:
+        raise ScheduleError(
+            f"{old!r} cannot keep cells in {schedule!r}: expected the same steps, blocks and "
+            "branches; use resample() first"
+        )
+    mask = mask_of(cells, old.actions.shape, old.branches)
+    used = {old.legend[k - 1] for k in set(old.actions[mask].tolist()) - {0}}
+    legend = (*schedule.legend, *(p for p in old.legend if p in used - set(schedule.legend)))
+    actions = np.where(mask, _renumbered(old, legend, others=0), schedule.actions)
+    # A whole-step action leaves the cells it covers out, which would change what they do.
+    held = ((old.covered != schedule.covered) & mask).any(axis=(1, 2))
+    steps = {old.step_legend[k - 1] for k in set(old.step_actions[held].tolist()) - {0}}
+    new = set(schedule.step_legend)
+    step_legend = (*schedule.step_legend, *(a for a in old.step_legend if a in steps - new))
+    numbers = np.array(
+        [0, *(step_legend.index(a) + 1 if a in step_legend else 0 for a in old.step_legend)],
+        np.uint8,
+    )
+    return dataclasses.replace(
+        schedule,
+        actions=actions,
+        legend=legend,
+        step_actions=np.where(held, numbers[old.step_actions], schedule.step_actions),
+        step_legend=step_legend,
+    )
 
 
 def compact(schedule: Schedule) -> Schedule:
@@ -192,16 +231,25 @@ def _step_action(schedule: Schedule, step: int) -> StepAction | None:
     return schedule.step_legend[number - 1] if number else None
 
 
-def _renumbered(schedule: Schedule, common: tuple[Predictor, ...]) -> NDArray[np.uint8]:
-    table = np.array([0, *(common.index(p) + 1 for p in schedule.legend)], np.uint8)
-    return table[schedule.actions]
+def _renumbered(
+    schedule: Schedule, common: tuple[Predictor, ...], *, others: int | None = None
+) -> NDArray[np.uint8]:
+    """The grid in the numbers of another legend; `others`: for predictors that are not in it."""
+    places = {p: k for k, p in enumerate(common, 1)}
+    if others is None:
+        table = [0, *(places[p] for p in schedule.legend)]
+    else:
+        table = [0, *(places.get(p, others) for p in schedule.legend)]
+    return np.array(table, np.uint8)[schedule.actions]
 
 
 def _cells(mask: NDArray[np.bool_]) -> tuple[Cell, ...]:
     return tuple((int(s), int(l), int(r)) for s, l, r in np.argwhere(mask))  # noqa: E741
 
 
-def _mask(cells: ArrayLike, shape: tuple[int, ...], branches: tuple[str, ...]) -> NDArray[np.bool_]:
+def mask_of(
+    cells: ArrayLike, shape: tuple[int, ...], branches: tuple[str, ...]
+) -> NDArray[np.bool_]:
     """Cells given as a mask or as indices, as a new bool mask (S, L, R)."""
     given = np.asarray(cells)
     if given.dtype == np.bool_ and given.shape == shape:

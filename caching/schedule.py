@@ -261,6 +261,10 @@ class Schedule:
         """The steps, a bool (S,) mask or numbers, set to a whole-step action; 0 runs the blocks."""
         return edits.paint_steps(self, steps, action)
 
+    def keep(self, old: Schedule, cells: ArrayLike) -> Schedule:
+        """This schedule with the cells given as they are in `old`."""
+        return edits.keep(self, old, cells)
+
     def compact(self) -> Schedule:
         """The same schedule without legend entries that no cell or step uses."""
         return edits.compact(self)

@@ -102,6 +102,7 @@ def tables_of(steps: int, blocks: int, legend: tuple[Predictor, ...] = ()) -> Ta
         fixed_ms=3.1,
         compute_ms=np.hstack([1.0 + 0.01 * depth, 1.4 + 0.0 * depth]),
         reuse_ms=np.full((blocks, 2), 0.05),
+        forecast_ms=0.02,
         fixed_macs=1_200_000,
         compute_macs=np.hstack([9_000_000 + 0 * depth, 12_000_000 + 0 * depth]),
         change=change(steps, blocks),

@@ -102,7 +102,7 @@ def test_headings_fill_rows_and_steps_and_toggle(painter: Painter) -> None:
     assert painter.rows()[3] == FULL[0]
     painter.drag((-1, 7), (-1, 9))
     assert all(row[6:11] == "01110" for row in painter.rows())
-    painter.page.click(".cb-pairs")
+    painter.page.click(".cb-grains [data-id=block]")
     painter.page.click(".cb-label-cell[data-row='8']")
     assert painter.rows()[8] == painter.rows()[9] == "0" + "1" * 19
     assert painter.settle() == painter.rows()

@@ -25,7 +25,7 @@ from viz.grid import (
     paint,
     parse_ops,
 )
-from viz.grid.ops import number_of
+from viz.grid.ops import Lock, Peek, Pin, Put, Travel, number_of
 from viz.grid.parse import MAX_FIELDS, MAX_KEY, MAX_OPS, MAX_RUNS, MAX_TEXT
 
 
@@ -43,6 +43,15 @@ def add(**changes: Any) -> dict[str, Any]:
 
 def remove(**changes: Any) -> dict[str, Any]:
     return {"rev": 1, "op": "remove", "in": "cells", "index": 1, **changes}
+
+
+def put(**changes: Any) -> dict[str, Any]:
+    raw = {"rev": 1, "op": "put", "verb": "mirror", "cells": [1, 2, 9, 1], "to": "10z"}
+    return {**raw, **changes}
+
+
+def lock(**changes: Any) -> dict[str, Any]:
+    return {"rev": 1, "op": "lock", "on": True, "cells": [1, 3], **changes}
 
 
 def test_ops_arrive_in_order() -> None:
@@ -67,6 +76,16 @@ TAYLOR = {"predictor": "taylor", "order": 2}
          Recolour(1, "cells", 1, 7, "R")),
         ({"rev": 1, "op": "recolour", "in": "steps", "index": 1, "hue": None},
          Recolour(1, "steps", 1, None)),
+        (put(), Put(1, "mirror", ((1, 2), (9, 1)), bytes([1, 0, 35]))),
+        (put(of=24, brushes={"1": "R", "z": "S"}),
+         Put(1, "mirror", ((1, 2), (9, 1)), bytes([1, 0, 35]), 24, ((1, "R"), (35, "S")))),
+        (lock(of=24), Lock(1, True, ((1, 3),), 24)),
+        (lock(on=False), Lock(1, False, ((1, 3),))),
+        ({"rev": 1, "op": "travel", "to": 7}, Travel(1, 7)),
+        ({"rev": 1, "op": "pin", "slot": "A"}, Pin(1, "A")),
+        ({"rev": 1, "op": "pin", "slot": "B", "clear": True}, Pin(1, "B", True)),
+        ({"rev": 1, "op": "peek", "at": "previous"}, Peek(1, "previous")),
+        ({"rev": 1, "op": "peek", "at": None}, Peek(1, None)),
     ],
 )  # fmt: skip
 def test_every_operation_is_read(raw: dict[str, Any], op: Op) -> None:
@@ -141,6 +160,23 @@ HOSTILE: list[tuple[object, str]] = [
     ({"ops": [remove(op="recolour", hue=-1)]}, "colour is -1"),
     ({"ops": [remove(op="recolour", hue="red")]}, "colour must be"),
     ({"ops": [remove(op="replace")]}, "with its parameters"),
+    ({"ops": [put(verb="explode")]}, "verb must be one of .*got 'explode'"),
+    ({"ops": [put(verb=["mirror"])]}, "got a list"),
+    ({"ops": [put(to="10")]}, "expected 3 digits, one for each cell, got 2 digits"),
+    ({"ops": [put(to=[1, 0, 0])]}, "got a list"),
+    ({"ops": [put(to="1é0")]}, "is no action"),
+    ({"ops": [put(to="1A0")]}, "'A' is no action"),
+    ({"ops": [put(cells=[5, 2, 1, 1])]}, "sort"),
+    ({"ops": [put(brushes=[1])]}, "keys by number, got a list"),
+    ({"ops": [put(brushes={"11": "R"})]}, "keys by number"),
+    ({"ops": [put(brushes={"1": "x" * (MAX_KEY + 1)})]}, "keys by number"),
+    ({"ops": [put(brushes={"1": 3})]}, "keys by number"),
+    ({"ops": [lock(on=1)]}, "on must be true or false"),
+    ({"ops": [lock(cells=None)]}, "cells must be a list"),
+    ({"ops": [{"rev": 1, "op": "travel", "to": -1}]}, "entry"),
+    ({"ops": [{"rev": 1, "op": "travel", "to": "1"}]}, "text"),
+    ({"ops": [{"rev": 1, "op": "pin", "slot": "C"}]}, "slot must be one of A, B"),
+    ({"ops": [{"rev": 1, "op": "peek", "at": "later"}]}, "at must be one of previous"),
 ]
 
 
@@ -162,9 +198,13 @@ def test_hostile_messages_are_refused_with_short_words(payload: object, words: s
         (PaintSteps(1, 2, ((1, 3),)), "legend ends at 1"),
         (PaintSteps(1, 1, ((479, 2),)), "step 480 does not exist"),
         (PaintSteps(1, 1, ((1, 3),), of=20), "painted on a grid of 20 steps"),
+        (Put(1, "fill", ((1, 2),), bytes([0, 2])), "action 2 does not exist"),
+        (Put(1, "fill", ((479, 2),), bytes([0, 1])), "cell 480 does not exist"),
+        (Lock(1, True, ((479, 2),)), "cell 480 does not exist"),
+        (Lock(1, True, ((1, 2),), of=24), "grid of 24 cells"),
     ],
 )
-def test_ops_that_do_not_fit_the_grid(op: Paint | PaintSteps, words: str) -> None:
+def test_ops_that_do_not_fit_the_grid(op: Op, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         check(op, 480, 1)
 

@@ -124,6 +124,10 @@ def grid_value(
     refused: tuple[int, str] | None = None,
     expected: Expected | None = None,
     keys: Mapping[str, Sequence[str]] | None = None,
+    locks: Sequence[tuple[int, int]] = (),
+    kept: int = 0,
+    history: Mapping[str, Any] | None = None,
+    others: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The painter's value: uint8 (S, L, R) and how far the server has come.
 
@@ -137,6 +141,10 @@ def grid_value(
         expected: PSNR that is predicted for these cells; None where nobody knows.
         keys: "cells" and "steps" -> the keys of the brushes that rows and step row are numbered by.
             Value and spec may reach the page in either order; None: numbered as the page's own.
+        locks: (start, length) over row * S + s of the cells that nothing may change.
+        kept: locked cells that what has just come would have changed.
+        history: names of the edits and which is the present one, see `viz.grid.show`.
+        others: schedules to compare with, by name, likewise.
     """
     if step_actions is None:
         step_actions = np.zeros(len(actions), np.uint8)
@@ -149,6 +157,10 @@ def grid_value(
         "refused": None if refused is None else {"rev": refused[0], "words": refused[1]},
         "expected": None if expected is None else asdict(expected),
         "keys": None if keys is None else {name: list(some) for name, some in keys.items()},
+        "locks": [number for run in locks for number in run],
+        "kept": kept,
+        "history": None if history is None else dict(history),
+        "others": {} if others is None else dict(others),
     }
 
 

@@ -69,7 +69,12 @@ function drawStep(s) {
   staleLabels.add(WHOLE);
 }
 
-const drawPlace = (target, i) => target === "steps" ? drawStep(i) : drawCell(i);
+function drawPlace(target, i) {
+  if (target === "steps") return drawStep(i);
+  if (target === "cells") return drawCell(i);
+  staleLabels.add(rowOf(i));
+  overlayLater();
+}
 
 function drawCells() {
   for (let s = 0; s < model.S; s++) drawStep(s);
@@ -122,5 +127,5 @@ function cellLabel(i, age) {
   return `block ${blockOf(row)}, ${longBranch(row)}, step ${s} of ${model.S}${t && ", t " + t}: ` +
     brushIs(planes.cells[i]).label.toLowerCase() + (age ? `, age ${age}` : "") +
     (cover ? `, not run, the step does ${actionIs(cover).label.toLowerCase()}` : "") +
-    (s === 0 ? ", locked" : "") + markLabel("cells", i);
+    (s === 0 || planes.locks[i] ? ", locked" : "") + markLabel("cells", i) + effectLabel(i);
 }

@@ -22,15 +22,17 @@ from viz.grid.ops import Op
 from viz.grid.parse import parse_ops
 
 # "spot" lights a cell; "focus" would be the natural name, but every gr.HTML has an event of it.
-PROPS = ("spec", "layer", "live", "spot")
+PROPS = ("spec", "layer", "live", "spot", "offers", "quality")
 # In this order they are one script: every file only uses what the files before it define, or
 # functions, which JavaScript hoists.
 SCRIPTS = (
-    "model.js", "predict.js", "state.js", "dom.js", "brushes.js", "form.js", "popover.js",
-    "toolbar.js", "readout.js", "view.js", "faces.js", "steps.js", "layer.js", "live.js",
-    "marks.js", "hover.js", "paint.js", "keys.js", "sync.js", "main.js",
+    "model.js", "predict.js", "stands.js", "quality.js", "marginal.js", "state.js", "dom.js",
+    "reshape.js", "brushes.js", "form.js", "popover.js",
+    "commands.js", "palette.js", "help.js", "history.js", "toolbar.js", "readout.js", "view.js",
+    "overlay.js", "faces.js", "steps.js", "layer.js", "live.js", "marks.js", "effects.js",
+    "hover.js", "select.js", "clipboard.js", "paint.js", "keys.js", "sync.js", "main.js",
 )  # fmt: skip
-STYLES = ("grid.css", "cells.css", "brushes.css")
+STYLES = ("grid.css", "cells.css", "effect.css", "brushes.css", "editing.css")
 
 _FOLDER = files(__package__)
 _SCRIPT = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
@@ -43,9 +45,13 @@ class ScheduleGrid(gr.HTML):
     """A grid of blocks and steps that a person paints with compute, reuse and other brushes.
 
     Make the arguments with `grid_value`, `grid_spec`, `grid_layer` and `grid_live`, and update
-    them with `gr.update(value=..., spec=..., layer=..., live=..., spot=...)`. Handlers receive a
-    tuple of operations: all that the server has not acknowledged through the value's `ack`.
-    Events: `input` after each stroke, and after keyboard edits have paused.
+    them with `gr.update(value=..., spec=..., layer=..., live=..., spot=..., offers=...)`. Handlers
+    receive a tuple of operations: all that the server has not acknowledged through the value's
+    `ack`.
+    Events: `input` after each stroke, and after keyboard edits have paused; `select` with an index
+    (the group) and a value, when something of `offers` was chosen in the command palette.
+    `offers` is what the page around can do, for that palette: see `viz.boxes.palette`. `quality` is
+    the data of `caching.predict.packed.pack`, heavy, so send it once the page stands.
 
     Keep it mounted (`visible="hidden"` rather than False, never in an unopened tab): Gradio loses
     custom props of a component that is not on the page.
@@ -59,6 +65,8 @@ class ScheduleGrid(gr.HTML):
         layer: Mapping[str, Any] | None = None,
         live: Mapping[str, Any] | None = None,
         spot: Mapping[str, Any] | None = None,
+        offers: Mapping[str, Any] | None = None,
+        quality: Mapping[str, Any] | None = None,
         elem_id: str | None = None,
         elem_classes: list[str] | str | None = None,
         scale: int | None = None,
@@ -73,7 +81,10 @@ class ScheduleGrid(gr.HTML):
             "js_on_load": _SCRIPT,
             "apply_default_css": False,
         }
-        props = {"spec": spec, "layer": layer, "live": live, "spot": spot}
+        props = {
+            "spec": spec, "layer": layer, "live": live, "spot": spot, "offers": offers,
+            "quality": quality,
+        }  # fmt: skip
         super().__init__(
             value=value,
             elem_id=elem_id,
@@ -86,10 +97,8 @@ class ScheduleGrid(gr.HTML):
         )
 
     def __getattr__(self, name: str) -> Any:
-        """Keep Gradio from taking the names of our props, quoted in the script, for events."""
-        if name in PROPS:
-            raise AttributeError(name)
-        return super().__getattr__(name)
+        """Keep Gradio from taking words that stand quoted in the script for events of ours."""
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def get_config(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The page's configuration, with style, colours and first props baked into the script.
@@ -103,6 +112,10 @@ class ScheduleGrid(gr.HTML):
             "key": self.elem_id or f"grid-{self._id}",
             "style": _STYLE,
             "ramp": palette.ramp(palette.SEQUENTIAL, 94),
+            # Without the ends, which dark paper would swallow; each with what is written on it.
+            "diverging": [
+                (c, palette.legible(c)) for c in palette.ramp(palette.DIVERGING[1:-1], 95)
+            ],
             "hues": list(palette.BRUSH_NAMES),
             "catalogue": catalogue(),
             "props": {name: self.props.get(name) for name in PROPS},
@@ -140,6 +153,10 @@ class ScheduleGrid(gr.HTML):
             "refused": value.get("refused"),
             "expected": value.get("expected"),
             "keys": value.get("keys"),
+            "locks": list(value.get("locks") or ()),
+            "kept": int(value.get("kept") or 0),
+            "history": value.get("history"),
+            "others": value.get("others") or {},
         }
 
     def api_info(self) -> dict[str, Any]:

@@ -100,6 +100,7 @@ function fillCellTip(box, row, s) {
     if (cover) line(`Not run: the whole step does ${actionIs(cover).label.toLowerCase()}.`, "cb-warn");
     driftLines(i, brush, cover, line);
   }
+  effectLines(i, line);
   const measured = layerText(i);
   if (measured) line(measured);
   markLines("cells", i, line);

@@ -3,6 +3,7 @@ const KEY_PAUSE_MS = 250;  // edits closer together than this travel as one oper
 
 function listenToKeys() {
   root.addEventListener("keydown", onKey);
+  document.addEventListener("keyup", onKeyUp, true);
   root.addEventListener("pointerdown", () => { stores.$last = BAKED.key; }, true);
   root.addEventListener("focusin", () => { stores.$last = BAKED.key; });
   root.addEventListener("focusout", event => {
@@ -13,38 +14,68 @@ function listenToKeys() {
   document.addEventListener("keydown", onPageKey, true);
 }
 
-// Undo and redo work wherever the focus is (after a preset it is on some button), but never
+// Commands of the page work wherever the focus is (after a preset it is on some button), but never
 // take the keys from somebody who types. Escape drops the stroke in hand.
 function onPageKey(event) {
-  if (!root.isConnected) return document.removeEventListener("keydown", onPageKey, true);
-  if (event.key === "Escape" && stroke) {
-    event.preventDefault();
-    return endStroke(null, false);
+  if (!root.isConnected) {
+    document.removeEventListener("keyup", onKeyUp, true);
+    return document.removeEventListener("keydown", onPageKey, true);
   }
-  if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
+  if (event.key === "Escape" && (stroke || peek)) {
+    event.preventDefault();
+    event.stopPropagation();
+    return stroke ? endStroke(null, false) : endPeek();
+  }
   if (stores.$last !== undefined && stores.$last !== BAKED.key) return;
-  const typing = event.target.closest && event.target.closest(
-    "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable=true]");
-  const key = event.key.toLowerCase();
-  if (typing || (key !== "z" && key !== "y")) return;
+  const command = commandOfKey(event, true), typing = isTyping(event.target);
+  // Nobody types Ctrl + K, so that one works even in a field.
+  if (!command || (typing && command.id !== "palette") || event.target.closest("dialog")) return;
   event.preventDefault();
   event.stopPropagation();
-  travel(key === "y" || event.shiftKey ? "redo" : "undo");
+  if (command.id === "undo" || command.id === "redo") return command.run();  // says itself what it cannot
+  runCommand(command);
 }
+
+const isTyping = node => !!(node.closest && node.closest(
+  "input:not([type=range]):not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable=true]"));
+
+// A command that lasts for as long as its key is held.
+function onKeyUp(event) {
+  if (peek && heldKey === event.key) endPeek();
+  if (heldKey === event.key) heldKey = null;
+}
+let heldKey = null;
 
 function onKey(event) {
   if (event.ctrlKey && (event.key === "Home" || event.key === "End")) return corner(event);
+  if (event.target.closest("dialog")) return;
+  const free = nodes.table.contains(event.target) || !isTyping(event.target);
+  const command = free && !event.defaultPrevented ? commandOfKey(event, false) : null;
+  const plain = !event.shiftKey && !event.ctrlKey && !event.metaKey && !event.altKey;
+  // A letter alone is a brush's before it is a command's.
+  if (command && !(plain && brushOfKey(event.key, inStepRow(event) ? "steps" : "cells"))) {
+    event.preventDefault();
+    if (command.hold) {
+      if (!event.repeat) { heldKey = event.key; startPeek("previous"); }
+      return;
+    }
+    return runCommand(command);
+  }
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const chosen = brushOfKey(event.key, nodes.steps.contains(event.target) ? "steps" : "cells");
-  if (chosen) {
+  const chosen = brushOfKey(event.key, inStepRow(event) ? "steps" : "cells");
+  if (chosen && !event.shiftKey) {
     event.preventDefault();
     return setBrush(...chosen);
   }
-  if (event.key === "Escape") return leave();
+  if (event.key === "Escape") {
+    if (selection.size) setSelection([]);
+    return leave();
+  }
   if (!nodes.table.contains(event.target) || event.target.closest(".cb-slim-cell")) return;
   const to = arrowTarget(event.key);
   if (to) {
     event.preventDefault();
+    if (event.shiftKey && store.tool === "select" && to[0] !== WHOLE) return extendByKey(to);
     const from = placesAt(focusAt), there = placesAt(to);
     moveFocus(to[0], to[1], false);
     if (!event.shiftKey) return;
@@ -52,15 +83,21 @@ function onKey(event) {
     typePaint(there.target, list, brushOn(there.target));
   } else if (event.key === " " || event.key === "Enter") {
     event.preventDefault();
+    if (store.tool === "lock") return toggleLocks();
+    if (selection.size) return runCommand(commandOf("fill"));
+    if (store.tool === "select") return setSelection(editList());
     const {target, list} = placesAt(focusAt), to = brushOn(target);
     const open = list.filter(i => !isLocked(target, i, to));
     typePaint(target, list, allHaveBrush(target, open) ? COMPUTE : to);
   } else if (event.key === "Delete" || event.key === "Backspace") {
     event.preventDefault();
+    if (selection.size) return runCommand(commandOf("clear"));
     const {target, list} = placesAt(focusAt);
     typePaint(target, list, COMPUTE);
   }
 }
+
+const inStepRow = event => nodes.steps.contains(event.target);
 
 // Rows from top to bottom: the headings, the step row when it is open, then the grid.
 const lineOf = row => row === HEAD ? -2 : row === WHOLE ? -1 : row;
@@ -86,13 +123,17 @@ function corner(event) {
   else moveFocus(model.rows - 1, model.S - 1, false);
 }
 
-// What a place of the tab stop stands for: a cell, a row or a step, in pairs if so chosen, or
+// What a place of the tab stop stands for: a cell, a row or a step, as wide as the grain says, or
 // steps of the step row.
 function placesAt([row, s]) {
   if (row === WHOLE)
     return {target: "steps", list: firstPlaces(s < 0 ? "allSteps" : "whole", [row, s])};
   const list = firstPlaces(row === HEAD ? "steps" : s < 0 ? "rows" : "free", [row, s]);
-  if (!store.pairs) return {target: "cells", list};
+  if (store.grain === "cell") return {target: "cells", list};
+  if (store.grain === "step") {
+    const steps = new Set(list.map(i => i % model.S));
+    return {target: "cells", list: [...steps].flatMap(step => firstPlaces("steps", [0, step]))};
+  }
   const blocks = new Set(list.map(i => `${blockOf(rowOf(i))} ${i % model.S}`));
   return {target: "cells", list: [...blocks].flatMap(text => {
     const [block, step] = text.split(" ").map(Number);
@@ -117,10 +158,11 @@ function moveFocus(row, s, quiet) {
 }
 
 function typePaint(target, list, to) {
+  endPeek();
   if (typed && (typed.to !== to || typed.target !== target)) flushTyped();
   if (store.view === "ran") leaveRan();
   const open = list.filter(i => !isLocked(target, i, to));
-  if (open.length < list.length && open.length < 2) refuse();
+  if (open.length < list.length && open.length < 2) refuse(target, list.find(i => isLocked(target, i, to)), to);
   if (!open.length) return;
   typed = typed || {target, to, places: new Set(), changed: 0, timer: 0};
   for (const i of open) {

@@ -32,6 +32,7 @@ const shortNumber = x => Math.abs(x) >= 100 ? x.toFixed(0) : String(Number(x.toP
 function drawScale() {
   nodes.scale.replaceChildren();
   if (store.view === "plan" || store.view === "ran") return;
+  if (store.view === "effect") return drawEffectScale();
   if (!layer) {
     nodes.scale.append(make("span", "", {}, "Nothing measured yet: run the full schedule once."));
     return;

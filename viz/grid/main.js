@@ -11,6 +11,7 @@ function mount() {
   setLayer(prop("layer"));
   setLive(prop("live"));
   lightUp(prop("spot"));
+  setQuality(prop("quality"));
   relabel();
   if (COARSE && store.tool === "pan") say("Drag moves the view. Choose Paint to paint with a finger.");
   else say("");
@@ -60,8 +61,12 @@ function takeShape(first, was) {
   if (!first) closeForm(false);
   hovered = lit = null;
   const empty = (old, size) => sized && old.length === size ? old : new Uint8Array(size);
-  confirmed = {cells: empty(confirmed.cells, model.cells), steps: empty(confirmed.steps, model.S)};
-  planes = {cells: confirmed.cells.slice(), steps: confirmed.steps.slice()};
+  confirmed = {
+    cells: empty(confirmed.cells, model.cells), steps: empty(confirmed.steps, model.S), locks: empty(confirmed.locks, model.cells),
+  };
+  planes = {cells: confirmed.cells.slice(), steps: confirmed.steps.slice(), locks: confirmed.locks.slice()};
+  present = peek = anchor = null;
+  if (!sized) selection = new Set();
   live = null;
   asked = {cells: planes.cells, steps: planes.steps};
   forgetRun();
@@ -83,6 +88,7 @@ function takeShape(first, was) {
 const TAKE = {
   spec: () => takeSpec(false), value: () => receive(props.value), layer: () => setLayer(prop("layer")),
   live: () => setLive(prop("live")), spot: () => lightUp(prop("spot")),
+  quality: () => setQuality(prop("quality")),
 };
 const due = new Set();
 
@@ -108,13 +114,24 @@ root.cbGrid = {
   predict: (rows, steps) => predict({
     cells: rows ? parseRows(rows, model) : planes.cells, steps: steps ? parseSteps(steps, model) : planes.steps,
   }, model),
+  quality: (rows, steps) => knownQuality() && expectPsnr(knownQuality(), {
+    cells: rows ? parseRows(rows, model) : planes.cells, steps: steps ? parseSteps(steps, model) : planes.steps,
+  }, model),
+  effects: () => effects && !effectJob ? effects.list : null,
   legend: target => legendOf(target).map(brush => brush.label),
   state: () => ({
     S: model.S, L: model.L, R: model.R, rev: store.rev, pending: store.pending.length,
-    brush: store.brushes.cells, stepBrush: store.brushes.steps, tool: store.tool, view: store.view,
+    selected: chosenList(), locks: Array.from(planes.locks.keys()).filter(i => planes.locks[i]),
+    differ: differing(), peek, grain: store.grain, brush: store.brushes.cells, stepBrush: store.brushes.steps, tool: store.tool, view: store.view,
     stroke: !!stroke, ...stats,
   }),
   cell: (row, s) => nodeAt(row, s),
+  reshape: (name, list, ...given) => {
+    const edits = {mirrored, rotated, everyNth, randomised, inverted, keptEnds, moved};
+    const made = edits[name](planes.cells, list, ...given, model);
+    return made && formatRows(made.cells || made, model);
+  },
+  commands: () => COMMANDS.map(({id, keys}) => [id, keys || []]),
 };
 
 function markSign(mark) {

@@ -64,6 +64,7 @@ function markLabel(target, i) {
 
 // The lines of a tooltip that compare what was asked for with what ran.
 function markLines(target, i, line) {
+  if (target === "cells" && planes.locks[i]) line("Locked: nothing changes it. Shift + L unlocks.", "cb-soft");
   if (ranView()) {
     const mark = ran[target][i];
     if (mark === UNKNOWN) line("Has not run yet.", "cb-soft");

@@ -33,7 +33,7 @@ function makeTables(raw, S, rows) {
         change[(row * S + s) * K + k] = halves[(s * rows + row) * K + k];
   return {
     K, change, source: raw.source || "",
-    fixedMs: raw.fixed_ms, computeMs: raw.compute_ms, reuseMs: raw.reuse_ms,
+    fixedMs: raw.fixed_ms, computeMs: raw.compute_ms, reuseMs: raw.reuse_ms, forecastMs: raw.forecast_ms || 0,
     fixedMacs: raw.fixed_macs, computeMacs: raw.compute_macs,
     embedMacs: raw.embed_macs || 0, headMacs: raw.head_macs || 0,
   };
@@ -94,19 +94,33 @@ function runsOf(sorted) {
 
 // Whether a brush may not paint a place: step 0 has nothing before it that could be reused.
 function lockedFor(target, i, to, model) {
+  if (target === "locks") return i % model.S === 0;
   if (to === COMPUTE || i % model.S) return false;
   return target === "cells" || !model.legends.steps[to] || !model.legends.steps[to].at_first;
 }
 
-// Apply a stroke in place, on cells or on steps.
+// Apply an operation in place: a stroke on cells or on steps, an edit of a selection, or locks.
 function applyPaint(planes, op, model) {
+  if (op.op === "put" || op.op === "lock") return applyEach(planes, op, model);
   const target = op.op === "steps" ? "steps" : "cells", runs = op[target], to = op.to;
   for (let n = 0; n < runs.length; n += 2)
     for (let i = runs[n]; i < runs[n] + runs[n + 1]; i++)
-      if (!lockedFor(target, i, to, model)) planes[target][i] = to;
+      if (!lockedFor(target, i, to, model) && !(target === "cells" && planes.locks[i])) planes[target][i] = to;
 }
 
-const isStroke = op => op.op === "paint" || op.op === "steps";
+function applyEach(planes, op, model) {
+  let place = 0;
+  for (let n = 0; n < op.cells.length; n += 2)
+    for (let i = op.cells[n]; i < op.cells[n] + op.cells[n + 1]; i++, place++) {
+      if (i % model.S === 0) continue;
+      if (op.op === "lock") planes.locks[i] = op.on ? 1 : 0;
+      else if (!planes.locks[i]) planes.cells[i] = DIGITS.indexOf(op.to[place]);
+    }
+}
+
+const isStroke = op => ["paint", "steps", "put", "lock"].includes(op.op);
+// Neither undone nor in the way of an undo.
+const isAside = op => ["pin", "peek", "travel"].includes(op.op);
 
 // The operations among pending ones that still stand. An undo takes back the pending one before it
 // at once; what an undo of an older one gives, only the server knows.
@@ -115,6 +129,7 @@ function standing(pending) {
   for (const op of pending) {
     if (op.op === "undo") { if (done.length) undone.push(done.pop()); }
     else if (op.op === "redo") { if (undone.length) done.push(undone.pop()); }
+    else if (isAside(op)) continue;
     else { done.push(op); undone.length = 0; }
   }
   return done;

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -19,6 +19,16 @@ Where = Literal["cells", "steps"]
 Scalar = bool | int | float | str
 Runs = tuple[tuple[int, int], ...]
 """(start, length), sorted and disjoint."""
+
+Verb = Literal[
+    "paste", "cut", "move", "mirror", "flip", "rotate", "shift", "every", "randomise", "invert",
+    "keep", "fill", "clear",
+]  # fmt: skip
+"""What an edit of a selection is called in the history."""
+VERBS: tuple[str, ...] = get_args(Verb)
+
+Slot = Literal["A", "B"]
+"""A schedule pinned to be compared with."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,32 @@ class PaintSteps:
     runs: Runs  # over s
     of: int | None = None
     brush: str | None = None
+
+
+@dataclass(frozen=True)
+class Put:
+    """Give every cell of `runs` an action of its own: what an edit of a selection made of them.
+
+    The page works the edit out, because what somebody saw is what they are to get; `verb` only
+    names it. `brushes` are (number, key) of the brushes it uses, for a legend that has changed.
+    """
+
+    rev: int
+    verb: Verb
+    runs: Runs  # over row * S + s
+    to: bytes  # one action per cell, in the order of `runs`
+    of: int | None = None
+    brushes: tuple[tuple[int, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Lock:
+    """Lock the cells of `runs` against every edit, or unlock them."""
+
+    rev: int
+    on: bool
+    runs: Runs  # over row * S + s
+    of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +138,34 @@ class Redo:
     rev: int
 
 
-Op = Paint | PaintSteps | AddBrush | ReplaceBrush | RemoveBrush | Recolour | Undo | Redo
+@dataclass(frozen=True)
+class Travel:
+    """Go to entry `to` of the history: the oldest is 0, those undone stand after the present."""
+
+    rev: int
+    to: int
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Keep the present schedule in a slot to compare with, or empty the slot."""
+
+    rev: int
+    slot: Slot
+    clear: bool = False
+
+
+@dataclass(frozen=True)
+class Peek:
+    """Show the result of another schedule instead of the present one's, until told otherwise."""
+
+    rev: int
+    at: Literal["previous"] | Slot | None
+
+
+Edit = Paint | PaintSteps | Put | Lock | AddBrush | ReplaceBrush | RemoveBrush | Recolour
+"""Operations that change what is painted on."""
+Op = Edit | Undo | Redo | Travel | Pin | Peek
 
 
 def check(op: Op, cells_total: int, legend_size: int) -> None:
@@ -118,17 +181,18 @@ def check(op: Op, cells_total: int, legend_size: int) -> None:
     Raises:
         ValueError: If the action or a cell does not exist, or the grid has changed meanwhile.
     """
-    if not isinstance(op, Paint | PaintSteps):
+    if not isinstance(op, Paint | PaintSteps | Put | Lock):
         return
-    cell = "cell" if isinstance(op, Paint) else "step"
+    cell = "step" if isinstance(op, PaintSteps) else "cell"
     if op.of is not None and op.of != cells_total:
         raise ValueError(
             f"stroke {op.rev}: painted on a grid of {op.of:,} {cell}s, this one has "
             f"{cells_total:,}; paint it again"
         )
-    if op.to > legend_size:
+    most = 0 if isinstance(op, Lock) else max(op.to, default=0) if isinstance(op, Put) else op.to
+    if most > legend_size:
         raise ValueError(
-            f"stroke {op.rev}: action {op.to} does not exist, the legend ends at {legend_size}"
+            f"stroke {op.rev}: action {most} does not exist, the legend ends at {legend_size}"
         )
     if op.runs and sum(op.runs[-1]) > cells_total:  # runs are sorted: the last one ends last
         raise ValueError(

@@ -8,7 +8,9 @@ function listenToPointer() {
   area.addEventListener("pointermove", onMove);
   area.addEventListener("pointerup", event => endStroke(event, true));
   area.addEventListener("pointercancel", event => endStroke(event, false));
-  area.addEventListener("lostpointercapture", event => endStroke(event, true));
+  area.addEventListener("lostpointercapture", event => {
+    if (!stroke || !stroke.fingers) endStroke(event, true);
+  });
   area.addEventListener("pointerleave", leave);
   area.addEventListener("contextmenu", event => {
     if (event.target.closest(".cb-table")) event.preventDefault();  // the right button erases
@@ -29,6 +31,7 @@ function listenToPointer() {
 }
 
 function beginStroke(event) {
+  if (event.pointerType === "touch" && !event.isPrimary) return beginTwoFingers(event);
   if (!event.isPrimary || (event.button !== 0 && event.button !== 2)) return;
   if (stroke) return endStroke(event, false);  // a second button cancels, as in drawing programs
   if (event.target.closest(".cb-slim-cell")) return;
@@ -40,13 +43,18 @@ function beginStroke(event) {
   event.preventDefault();
   flushTyped();
   hideTip();
+  endPeek();
   if (store.view === "ran") leaveRan();  // paint goes on the plan, so that is what is shown
   originStale = true;
   const at = cellFrom(event.clientX, event.clientY);
   if (step) at[1] = Number(step.dataset.step);
   const mode = allSteps ? "allSteps" : inSteps ? "whole" : step ? "steps" : label ? "rows"
     : store.tool === "box" || event.shiftKey ? "box" : "free";
-  const target = inSteps ? "steps" : "cells";
+  if (store.tool === "select" && !inSteps) {
+    beginSelect(event, at, mode === "box" ? "free" : mode);
+    return moveFocus(mode === "steps" ? HEAD : at[0], mode === "rows" ? -1 : at[1], true);
+  }
+  const target = inSteps ? "steps" : store.tool === "lock" ? "locks" : "cells";
   stroke = {
     id: event.pointerId, mode, target, start: at, last: at, base: planes[target].slice(),
     touched: new Set(), to: COMPUTE, refused: false, pan: null, pointer: event,
@@ -78,6 +86,7 @@ function onMove(event) {
   const begun = performance.now();
   originStale = true;  // pictures may have arrived above; this early in a frame it costs nothing
   if (!stroke) return hover(event);
+  if (stroke.fingers) return moveTwoFingers(event);
   if (event.pointerId !== stroke.id) return;
   if (stroke.pan) return movePan(event);
   stroke.pointer = event;
@@ -104,6 +113,7 @@ function hover(event) {
 
 function extendStroke(at) {
   const {start, mode} = stroke;
+  if (stroke.select) return extendSelect(at);
   if (mode === "free") lineCells(stroke.last, at, touchCell);
   else if (mode === "whole") lineCells([0, stroke.last[1]], [0, at[1]], (_, s) => touch(s));
   else if (mode === "allSteps") for (let s = 1; s < model.S; s++) touch(s);
@@ -114,14 +124,14 @@ function extendStroke(at) {
 }
 
 function touchCell(row, s) {
-  const first = store.pairs ? blockOf(row) * model.R : row;
-  const last = store.pairs ? first + model.R - 1 : row;
+  const first = store.grain === "step" ? 0 : store.grain === "block" ? blockOf(row) * model.R : row;
+  const last = store.grain === "step" ? model.rows - 1 : store.grain === "block" ? first + model.R - 1 : row;
   for (let r = first; r <= last; r++) touch(r * model.S + s);
 }
 
 function touch(i) {
   const plane = planes[stroke.target];
-  if (isLocked(stroke.target, i, stroke.to)) return refuse();
+  if (isLocked(stroke.target, i, stroke.to)) return refuse(stroke.target, i, stroke.to);
   stroke.touched.add(i);
   if (plane[i] === stroke.to) return;
   plane[i] = stroke.to;
@@ -132,17 +142,22 @@ function touch(i) {
 function touchBox(one, other) {
   const before = stroke.touched;
   stroke.touched = new Set();
-  for (const i of before) planes.cells[i] = stroke.base[i];
+  for (const i of before) planes[stroke.target][i] = stroke.base[i];
   for (let row = Math.min(one[0], other[0]); row <= Math.max(one[0], other[0]); row++)
     for (let s = Math.min(one[1], other[1]); s <= Math.max(one[1], other[1]); s++)
       touchCell(row, s);
-  for (const i of before) drawCell(i);
+  for (const i of before) drawPlace(stroke.target, i);
 }
 
 // Never refuse silently: the message says why, and the locked column answers.
-function refuse() {
-  if (stroke && stroke.refused) return;
-  if (stroke) stroke.refused = true;
+function refuse(target, i, to) {
+  const held = !lockedFor(target, i, to, model);
+  if (stroke) {
+    if (held) stroke.held = (stroke.held || 0) + 1;
+    if (stroke.refused) return;
+    stroke.refused = held ? "held" : "first";
+  }
+  if (held) return say("Locked cells stay as they are; Shift + L unlocks.", "locked");
   say("Step 0 always computes: before it nothing is stored that could be reused.", "locked");
   root.classList.remove("cb-refused");
   void root.offsetWidth;  // lets the animation start again
@@ -150,12 +165,13 @@ function refuse() {
 }
 
 function endStroke(event, keep) {
-  if (!stroke || (event && event.pointerId !== stroke.id)) return;
+  if (!stroke || (event && event.pointerId !== stroke.id && !(stroke.fingers && event.pointerId in stroke.at))) return;
   const done = stroke;
   stroke = null;
   root.classList.remove("cb-busy", "cb-panning");
-  if (nodes.scroll.hasPointerCapture(done.id)) nodes.scroll.releasePointerCapture(done.id);
-  if (done.pan) return;
+  if (done.id !== null && nodes.scroll.hasPointerCapture(done.id)) nodes.scroll.releasePointerCapture(done.id);
+  if (done.pan || done.fingers) return;
+  if (done.select) return endSelect(done, keep);
   const {target, base, to} = done, touched = [...done.touched].sort((a, b) => a - b);
   const changed = touched.filter(i => base[i] !== to).length;
   if (!keep || !changed) {
@@ -165,6 +181,7 @@ function endStroke(event, keep) {
     drawReadouts();
     return;
   }
+  if (target === "locks") return sendLocks(touched.filter(i => base[i] !== to), to === 1);
   commit(target, touched, to);
   sayStroke(target, touched, changed, to, done.refused);
 }
@@ -176,7 +193,7 @@ function sayStroke(target, touched, changed, to, refused) {
   const under = target === "cells" ? touched.filter(i => coverOf(planes.steps, i, model)).length : 0;
   say(`${legendOf(target)[to].label}: ${counted(changed, target === "cells" ? "cell" : "step")}.` + numbers +
     (under ? ` ${counted(under, "cell")} of them will not run: a whole-step action covers them.` : "") +
-    (refused ? " Step 0 stays computed." : ""), refused ? "locked" : "");
+    (refused === "held" ? " Locked cells kept." : refused ? " Step 0 stays computed." : ""), refused ? "locked" : "");
 }
 
 // Scrolling while painting near an edge, as long as the pointer stays there.
@@ -226,4 +243,28 @@ function movePan(event) {
   const from = stroke.pan;
   nodes.scroll.scrollLeft = from.left - (event.clientX - from.x);
   nodes.scroll.scrollTop = from.top - (event.clientY - from.y);
+}
+
+// Two fingers scroll, whatever the tool: the stroke that the first one began is dropped.
+function beginTwoFingers(event) {
+  if (store.tool === "pan" || !stroke || stroke.pan) return;
+  const {id, pointer} = stroke;
+  endStroke(null, false);
+  stroke = {id: null, fingers: true, pan: null,
+    at: {[id]: [pointer.clientX, pointer.clientY], [event.pointerId]: [event.clientX, event.clientY]}};
+  root.classList.add("cb-busy");
+  say("Two fingers scroll.");
+}
+
+function moveTwoFingers(event) {
+  const from = stroke.at[event.pointerId];
+  if (!from) return;
+  // Each finger moves half of the way, so that both together move it all.
+  const right = (from[0] - event.clientX) / 2, down = (from[1] - event.clientY) / 2, area = nodes.scroll;
+  const top = area.scrollTop;
+  area.scrollLeft += right;
+  area.scrollTop += down;
+  if (area.scrollTop === top) scrollBy(0, down);  // the grid has no further to go: the page has
+  stroke.at[event.pointerId] = [event.clientX, event.clientY];
+  originStale = true;
 }

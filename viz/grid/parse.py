@@ -7,20 +7,29 @@ a ValueError that names the operation and what was wrong with it, in few words w
 from __future__ import annotations
 
 import math
+import string
 from typing import Any, cast
 
 from viz.grid.ops import (
+    VERBS,
     AddBrush,
+    Lock,
     Op,
     Paint,
     PaintSteps,
+    Peek,
+    Pin,
+    Put,
     Recolour,
     Redo,
     RemoveBrush,
     ReplaceBrush,
     Runs,
     Scalar,
+    Slot,
+    Travel,
     Undo,
+    Verb,
     Where,
 )
 from viz.palette import BRUSHES
@@ -34,7 +43,10 @@ MAX_FIELDS = 16  # of one brush
 MAX_TEXT = 100  # of one of its values, or names of them
 MAX_KEY = 1000  # a brush as one line of JSON
 
-_NAMES = "paint, steps, add, replace, remove, recolour, undo or redo"
+MAX_ENTRY = 100_000  # of a history; whether there is such an entry is not known here
+
+_NAMES = "paint, steps, put, lock, add, replace, remove, recolour, undo, redo, travel, pin or peek"
+_DIGITS = {digit: number for number, digit in enumerate(string.digits + string.ascii_lowercase)}
 
 
 def parse_ops(payload: object) -> tuple[Op, ...]:
@@ -71,7 +83,7 @@ def parse_ops(payload: object) -> tuple[Op, ...]:
         if op.rev <= last:
             raise ValueError(f"{where}: rev {op.rev} must be greater than {last}")
         last = op.rev
-        if isinstance(op, Paint | PaintSteps):
+        if isinstance(op, Paint | PaintSteps | Put | Lock):
             budget -= len(op.runs)
         ops.append(op)
     return tuple(ops)
@@ -86,6 +98,22 @@ def _parse_op(raw: Any, where: str, budget: int) -> Op:
             return Paint(rev, *_stroke(raw, "cells", where, budget))
         case "steps":
             return PaintSteps(rev, *_stroke(raw, "steps", where, budget))
+        case "put":
+            return _put(raw, rev, where, budget)
+        case "lock":
+            if not isinstance(on := raw.get("on"), bool):
+                raise ValueError(f"{where}: on must be true or false, got {_kind(on)}")
+            return Lock(rev, on, _runs(raw.get("cells"), "cells", where, budget), _of(raw, where))
+        case "travel":
+            return Travel(rev, _integer(raw.get("to"), f"{where}: entry", 0, MAX_ENTRY))
+        case "pin":
+            slot = cast(Slot, _one_of(raw.get("slot"), ("A", "B"), f"{where}: slot"))
+            return Pin(rev, slot, clear=raw.get("clear") is True)
+        case "peek":
+            at = raw.get("at")
+            if at is not None:
+                at = _one_of(at, ("previous", "A", "B"), f"{where}: at")
+            return Peek(rev, cast(Any, at))
         case "add":
             return AddBrush(rev, _legend(raw, where), _brush(raw.get("brush"), where))
         case "replace":
@@ -114,10 +142,44 @@ def _stroke(
 ) -> tuple[int, Runs, int | None, str | None]:
     """Action, runs, size of the grid and key of the brush of a stroke over cells or steps."""
     to = _integer(raw.get("to"), f"{where}: action", 0, MAX_ACTION)
+    runs = _runs(raw.get(what), what, where, budget)
+    return to, runs, _of(raw, where, what), _key(raw.get("brush"), where)
+
+
+def _of(raw: dict[str, Any], where: str, what: str = "cells") -> int | None:
+    """The size of the grid an operation was made on, if the page says it."""
     of = raw.get("of")
-    if of is not None:
-        of = _integer(of, f"{where}: {what} of its grid", 1, MAX_CELLS)
-    return to, _runs(raw.get(what), what, where, budget), of, _key(raw.get("brush"), where)
+    return None if of is None else _integer(of, f"{where}: {what} of its grid", 1, MAX_CELLS)
+
+
+def _put(raw: dict[str, Any], rev: int, where: str, budget: int) -> Put:
+    """An edit of a selection: as many digits as there are cells in its runs."""
+    verb = cast(Verb, _one_of(raw.get("verb"), VERBS, f"{where}: verb"))
+    runs = _runs(raw.get("cells"), "cells", where, budget)
+    count, digits = sum(length for _, length in runs), raw.get("to")
+    if not isinstance(digits, str) or len(digits) != count:
+        given = f"{len(digits):,} digits" if isinstance(digits, str) else _kind(digits)
+        raise ValueError(f"{where}: expected {count:,} digits, one for each cell, got {given}")
+    try:
+        to = bytes(_DIGITS[digit] for digit in digits)
+    except KeyError as error:
+        raise ValueError(f"{where}: {error.args[0]!r} is no action; expected 0-9 or a-z") from error
+    listed = raw.get("brushes", {})
+    if not isinstance(listed, dict) or len(listed) > MAX_ACTION:
+        raise ValueError(f"{where}: brushes must be keys by number, got {_kind(listed)}")
+    brushes: list[tuple[int, str]] = []
+    for digit, key in listed.items():
+        if digit not in _DIGITS or not isinstance(key, str) or len(key) > MAX_KEY:
+            raise ValueError(f"{where}: brushes must be keys by number, got {_kind(key)}")
+        brushes.append((_DIGITS[digit], key))
+    return Put(rev, verb, runs, to, _of(raw, where), tuple(brushes))
+
+
+def _one_of(value: Any, names: tuple[str, ...], what: str) -> str:
+    if isinstance(value, str) and value in names:
+        return value
+    given = repr(value[:20]) if isinstance(value, str) else _kind(value)
+    raise ValueError(f"{what} must be one of {', '.join(names)}; got {given}")
 
 
 def _runs(raw: Any, what: str, where: str, budget: int) -> Runs:

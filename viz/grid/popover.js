@@ -8,6 +8,7 @@ const wordOf = target => target === "cells" ? "predictor" : "action";
 
 function openForm(target, index, opener) {
   const again = form && form.opener === opener;
+  closeHistory(false);
   closeForm(false);
   if (again) return opener.focus();
   form = {target, index, opener, waits: null, keys: null, clock: 0};

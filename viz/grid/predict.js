@@ -18,7 +18,8 @@ function predict(planes, model) {
       const part = computed ? 1 : cover ? 0 : shareOf(brush, row);
       macs += batch * part * t.computeMacs[row];
       ms += batch * (computed ? t.computeMs[row] : cover ? 0
-        : t.reuseMs[row] + part * (t.computeMs[row] - t.reuseMs[row]));
+        : t.reuseMs[row] + part * (t.computeMs[row] - t.reuseMs[row])
+          + (brush.kind === "forecast" ? t.forecastMs : 0));
       if (age) drift += !cover && brush.kind === "skip" ? 1
         : t.change[i * t.K + Math.min(age, t.K) - 1] * Math.max(1, age / t.K);
       fullMacs += t.computeMacs[row];

@@ -3,7 +3,7 @@ const READOUTS = [
   ["work", "Work computed"], ["speedup", "Predicted speed-up"],
   ["drift", "Predicted drift"], ["cells", "Cells not computed"], ["psnr", "Predicted PSNR"],
 ];
-let predicted = null, readoutFrame = 0;
+let predicted = null, expected = null, readoutFrame = 0;
 
 function buildReadouts() {
   nodes.readouts.replaceChildren();
@@ -50,12 +50,18 @@ function allTexts(shown) {
   return {...readoutTexts(predicted, shown.planes, shown.model), psnr: psnrText()};
 }
 
-// The server predicts it, for the schedule it holds; while a stroke is drawn or on its way the
-// number is of the one before.
+// Worked out here for what is on show, or while the calibration is still on its way the server's
+// number, which is of the schedule before the stroke in hand.
 function psnrText() {
-  const known = store.value && store.value.expected;
+  const known = expected || (store.value && store.value.expected);
   if (!known) return {value: "–", note: "", tip: ["Nothing was calibrated for this setting."]};
-  const old = store.pending.length || typed || (stroke && stroke.touched) || ranView();
+  if (known.unknown) return {
+    value: "–", note: "not calibrated",
+    tip: ["The calibration knows Reuse and Taylor forecasts alone.",
+      `It can say nothing of ${someOf(known.unknown)}.`],
+  };
+  const old = !expected &&
+    (store.pending.length || typed || (stroke && stroke.touched) || ranView());
   const tip = [
     "PSNR against the full run of the same seed to expect, in the mean over pictures.",
     "Learned from " + known.source + ".",
@@ -65,6 +71,17 @@ function psnrText() {
   return {
     value: `${known.db.toFixed(1)} dB`, note: old ? "on release" : span, old,
     tip: [...tip, `Four schedules in five lie within ${span} dB.`],
+  };
+}
+
+// As the server's `expected`, or null without a calibration at hand.
+function expectHere(shown) {
+  const q = knownQuality();
+  if (!q) return null;
+  const found = expectPsnr(q, shown.planes, shown.model);
+  if (found.unknown) return found;
+  return {
+    db: found.equal ? null : found.db, low_db: found.low, high_db: found.high, source: q.source,
   };
 }
 
@@ -79,8 +96,10 @@ function drawReadouts() {
   readoutFrame = 0;
   const shown = shownSchedule();
   predicted = predict(shown.planes, shown.model);
+  expected = expectHere(shown);
+  staleEffects();
   const texts = allTexts(shown);
-  nodes.readouts.classList.toggle("cb-expects", !!(store.value && store.value.expected));
+  nodes.readouts.classList.toggle("cb-expects", !!(expected || (store.value && store.value.expected)));
   for (const [name] of READOUTS) {
     const at = nodes.readout[name], text = texts[name];
     if (at.value.textContent !== text.value) at.value.textContent = text.value;

@@ -5,7 +5,7 @@ Not imported by the package itself, because a state is built on the package's op
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from caching.predictors import Predictor
 from caching.schedule import Schedule
 from viz.brushes import Canvas, hues_of, key_of, title_of
 from viz.grid.encode import Brush, Expected, StepBrush, grid_live, grid_spec, grid_value
-from viz.state import ViewState
+from viz.state import At, Entry, ViewState
 
 if TYPE_CHECKING:
     from caching.models.family import Family
@@ -68,8 +68,23 @@ def step_brushes(canvas: Canvas) -> list[StepBrush]:
     return brushes
 
 
-def value_of(state: ViewState, expected: Expected | None = None) -> dict[str, Any]:
-    """The painter's value for a state; `expected`: what is predicted for its schedule."""
+MAX_NAMES = 300  # of entries of the history, around the present one, that a page is told of
+MAX_NAME = 80
+_AT: tuple[At, ...] = ("previous", "A", "B")
+
+
+def value_of(
+    state: ViewState,
+    expected: Expected | None = None,
+    measured: Callable[[Entry], str | None] | None = None,
+) -> dict[str, Any]:
+    """The painter's value for a state.
+
+    Args:
+        state: what the page shows.
+        expected: what is predicted for its schedule.
+        measured: the result that is kept for an entry of the history, in few words, or None.
+    """
     refused, schedule = state.refused, state.schedule
     return grid_value(
         state.schedule.actions,
@@ -79,11 +94,49 @@ def value_of(state: ViewState, expected: Expected | None = None) -> dict[str, An
         step_actions=state.schedule.step_actions,
         refused=None if refused is None else (refused.rev, refused.words),
         expected=expected,
-        keys={
-            "cells": [key_of(p) for p in schedule.legend],
-            "steps": [key_of(a) for a in schedule.step_legend],
-        },
+        keys=_keys(schedule),
+        locks=state.now.locks,
+        kept=state.kept,
+        history=_history(state, measured or (lambda entry: None)),
+        others=_others(state),
     )
+
+
+def _keys(schedule: Schedule) -> dict[str, list[str]]:
+    return {
+        "cells": [key_of(p) for p in schedule.legend],
+        "steps": [key_of(a) for a in schedule.step_legend],
+    }
+
+
+def _history(state: ViewState, measured: Callable[[Entry], str | None]) -> dict[str, Any]:
+    """The entries around the present one: their names, and the numbers of those that ran."""
+    entries, at = state.timeline, len(state.past)
+    first = max(0, min(at - MAX_NAMES // 2, len(entries) - MAX_NAMES))
+    shown = entries[first : first + MAX_NAMES]
+    return {
+        "first": first,
+        "at": at,
+        "total": len(entries),
+        "names": [entry.what[:MAX_NAME] for entry in shown],
+        "measured": {
+            str(first + k): words for k, entry in enumerate(shown) if (words := measured(entry))
+        },
+    }
+
+
+def _others(state: ViewState) -> dict[str, Any]:
+    """Schedules to compare with; one of another shape can be neither shown nor compared."""
+    found: dict[str, Any] = {}
+    for at in _AT:
+        entry = state.entry(at)
+        if entry is None:
+            continue
+        fits = entry.schedule.actions.shape == state.schedule.actions.shape
+        value = grid_value(entry.schedule.actions, step_actions=entry.schedule.step_actions)
+        rows = {"rows": value["rows"], "steps": value["steps"]} if fits else {"rows": None}
+        found[at] = {"what": entry.what[:MAX_NAME], "keys": _keys(entry.schedule), **rows}
+    return found
 
 
 def spec_of(
@@ -104,7 +157,7 @@ def spec_of(
     schedule = state.schedule
     if tables is not None:
         tables = with_shares(tables, schedule.legend, family)
-    return grid_spec(
+    spec = grid_spec(
         steps=schedule.steps,
         blocks=schedule.blocks,
         branches=schedule.branches,
@@ -113,6 +166,7 @@ def spec_of(
         step_legend=step_brushes(state.now.canvas),
         tables=tables,
     )
+    return {**spec, "classes": list(state.model.class_names)}
 
 
 def live_of(

@@ -8,7 +8,7 @@ const COARSE = matchMedia("(pointer: coarse)").matches;
 const stores = window.cachebrushGrids = window.cachebrushGrids || {};
 const store = stores[BAKED.key] = stores[BAKED.key] || {
   props: {}, value: null, pending: [], rev: 0, brushes: {cells: 1, steps: 1},
-  tool: COARSE ? "pan" : "paint", view: "plan", zoom: "fit", pairs: false, ranFor: null,
+  tool: COARSE ? "pan" : "paint", view: "plan", zoom: "fit", grain: "cell", ranFor: null,
 };
 
 function prop(name) {
@@ -18,8 +18,12 @@ function prop(name) {
 
 let model = makeModel(null);
 // "cells" is the grid, "steps" the row of whole-step actions above it.
-let confirmed = {cells: new Uint8Array(0), steps: new Uint8Array(0)};  // the server's last word
-let planes = {cells: new Uint8Array(0), steps: new Uint8Array(0)};     // on screen: that + strokes
+// Both have `locks`, too: 1 for every cell that is locked against edits.
+const emptyPlanes = (cells, steps) => ({
+  cells: new Uint8Array(cells), steps: new Uint8Array(steps), locks: new Uint8Array(cells),
+});
+let confirmed = emptyPlanes(0, 0);  // the server's last word
+let planes = emptyPlanes(0, 0);     // on screen: that + strokes
 let history = {undo: null, redo: null};
 let stroke = null;                  // the pointer stroke in hand, see paint.js
 let typed = null;                   // keyboard edits not sent yet: {target, to, places: Set, timer}
@@ -33,8 +37,21 @@ const stats = {builds: 0, moves: 0, moveMs: [], liveMs: [], sent: 0, retried: 0}
 const legendOf = target => model.legends[target];
 const brushIs = k => model.legends.cells[k];
 const actionIs = k => model.legends.steps[k];
-const brushOn = target => store.brushes[target];
-const isLocked = (target, i, to) => lockedFor(target, i, to, model);
+const brushOn = target => target === "locks" ? 1 : store.brushes[target];
+const isLocked = (target, i, to) => lockedFor(target, i, to, model) || heldBy(target, i, to);
+// Whether a lock of somebody's is in the way: of the cell or, for a step, of one that it would leave
+// out or no longer leave out.
+function heldBy(target, i, to) {
+  if (target === "cells") return planes.locks[i] === 1 && planes.cells[i] !== to;
+  if (target !== "steps") return false;
+  for (let c = i; c < model.cells; c += model.S) {
+    if (!planes.locks[c]) continue;
+    const then = to ? coversBlock(to, blockOf(rowOf(c))) : false;
+    if (then !== coverOf(planes.steps, c, model) > 0) return true;
+  }
+  return false;
+}
+const coversBlock = (k, block) => block >= actionIs(k).covers[0] && block < actionIs(k).covers[1];
 const rowOf = i => Math.floor(i / model.S);
 const blockOf = row => Math.floor(row / model.R);
 const branchOf = row => model.branches[row % model.R];

@@ -19,6 +19,7 @@ function travel(way) {
   flushTyped();
   if (stroke) endStroke(null, false);
   if (nodes[way].disabled) return say(`Nothing to ${way}.`);
+  endPeek();
   awaiting = way === "undo" ? "Undone" : "Redone";
   push({op: way});
   recompose();
@@ -61,6 +62,7 @@ function receive(value) {
     rows: [...value.rows], steps: value.steps || null, ack: value.ack || 0,
     undo: value.undo ?? null, redo: value.redo ?? null, expected: value.expected || null,
     keys: value.keys || null,
+    locks: value.locks || [], kept: value.kept || 0, history: value.history || null, others: value.others || {},
     refused: value.refused ? {rev: value.refused.rev, words: String(value.refused.words)} : null,
   };
   const before = store.value ? store.value.ack : 0;
@@ -82,23 +84,27 @@ function receive(value) {
     const changed = recompose();
     if (changed && store.view === "ran" && !stroke) leaveRan();
     if (changed) showDecided();
-    if (changed && !stroke) say(`${awaiting || "Schedule replaced"}: ${changed} changed.`);
+    const held = heard.kept ? ` ${counted(heard.kept, "locked cell")} kept.` : "";
+    if ((changed || held) && !stroke)
+      say(`${awaiting || "Schedule replaced"}: ${changed || "nothing"} changed.${held}`, held ? "locked" : "");
     if (!store.pending.length) awaiting = null;
   }
   const {refused} = heard, inForm = form && refused && form.waits === refused.rev;
   if (refused && refused.rev > before && !inForm) say(`Not taken: ${refused.words}`, "locked");
   settleForm(heard.ack, refused);
   syncHistory();
-  refreshReadouts();
+  drawReadouts();  // with the cells, in one frame
   reassert(heard.ack);
 }
 
 // What was heard as planes in the numbers of the page's own brushes. A value and the spec with its
 // brushes may come in either order: null while a brush that it uses is not here yet.
-function numbered({rows, steps, keys}) {
+function numbered({rows, steps, keys, locks}) {
+  const held = new Uint8Array(model.cells);
+  for (let n = 0; n < locks.length; n += 2) held.fill(1, locks[n], locks[n] + locks[n + 1]);
   if (!keys) {
     const cells = parseRows(rows, model), whole = parseSteps(steps, model);
-    return cells && whole && {cells, steps: whole};
+    return cells && whole && {cells, steps: whole, locks: held};
   }
   const all = DIGITS.length;
   const found = {cells: parseRows(rows, model, all), steps: parseSteps(steps, model, all)};
@@ -107,7 +113,7 @@ function numbered({rows, steps, keys}) {
     if (!found[target] || found[target].some(k => (own[k] ?? -1) < 0)) return null;
     found[target] = found[target].map(k => own[k]);
   }
-  return found;
+  return {...found, locks: held};
 }
 
 // Gradio now holds the server's answer as our value and would send it back instead of the
@@ -122,19 +128,27 @@ function reassert(ack) {
 
 // The server's word with everything on top that it has not seen; says what changed on the screen.
 function recompose() {
-  const was = planes, next = {cells: confirmed.cells.slice(), steps: confirmed.steps.slice()};
+  const was = peek && present ? present : planes;
+  const next = {cells: confirmed.cells.slice(), steps: confirmed.steps.slice(), locks: confirmed.locks.slice()};
   for (const op of standing(store.pending)) if (isStroke(op) && !op.lost) applyPaint(next, op, model);
   if (typed) for (const i of typed.places) next[typed.target][i] = typed.to;
   if (stroke && stroke.touched) {  // never take the pen out of somebody's hand
     stroke.base = next[stroke.target].slice();
     for (const i of stroke.touched) next[stroke.target][i] = stroke.to;
   }
-  planes = next;
+  present = next;
+  planes = peek ? shownOther(peek) || next : next;
+  if (stroke && stroke.select && stroke.select.moving) {  // what is dragged goes on top, anew
+    Object.assign(stroke.select, {cells: null, plan: null, by: [0, 0]});
+    dragSelection(stroke.last);
+  }
+  for (const i of planes.locks.keys()) if (was.locks[i] !== planes.locks[i]) staleLabels.add(rowOf(i));
   drawCells();
+  overlayLater();
   const different = target => was[target].length !== next[target].length ? next[target].length
     : next[target].reduce((sum, a, i) => sum + (a !== was[target][i]), 0);
-  const [cells, steps] = [different("cells"), different("steps")];
-  return [...(cells ? [counted(cells, "cell")] : []), ...(steps ? [counted(steps, "step")] : [])].join(", ");
+  const [cells, steps, locks] = [different("cells"), different("steps"), different("locks")];
+  return [...(locks ? [counted(locks, "lock")] : []), ...(cells ? [counted(cells, "cell")] : []), ...(steps ? [counted(steps, "step")] : [])].join(", ");
 }
 
 // The legends have changed: everything that is numbered by them gets its new number.
@@ -151,14 +165,25 @@ function renumber(was) {
     if (store.brushes[target] < 0) store.brushes[target] = Math.min(1, legendOf(target).length - 1);
   }
   for (const op of store.pending) {
-    if (!isStroke(op)) continue;
+    if (!isStroke(op) || op.op === "lock") continue;
+    if (op.op === "put") { renumberPut(op, moved.cells); continue; }
     const k = moved[op.op === "steps" ? "steps" : "cells"][op.to] ?? -1;
     op.lost = k < 0;
     if (k >= 0) op.to = k;
   }
-  if (stroke && stroke.touched) {
+  if (stroke && stroke.touched && stroke.target !== "locks") {
     const k = moved[stroke.target][stroke.to];
     if (k >= 0) stroke.to = k; else endStroke(null, false);
   }
   numberRun();
+}
+
+// The keys of its brushes go with its digits.
+function renumberPut(op, moved) {
+  const now = digit => moved[DIGITS.indexOf(digit)] ?? -1, brushes = {};
+  op.lost = op.lost || [...op.to].some(digit => now(digit) < 0);
+  if (op.lost) return;
+  for (const digit in op.brushes) brushes[DIGITS[now(digit)]] = op.brushes[digit];
+  op.to = [...op.to].map(digit => DIGITS[now(digit)]).join("");
+  op.brushes = brushes;
 }

@@ -4,15 +4,17 @@ let cellNodes = [], rowHeads = [], stepHeads = [];
 function buildShell() {
   nodes.bar = make("div", "cb-bars");
   nodes.readouts = make("div", "cb-readouts", {role: "group", "aria-label": "Predictions"});
-  nodes.panel = make("dl", "cb-help", {hidden: ""});
+  nodes.selectionBar = make("div", "cb-strip-bar", {
+    role: "toolbar", "aria-label": "Selection", hidden: "", "data-testid": "selection-bar",
+  });
   nodes.scroll = make("div", "cb-scroll");
   nodes.decided = make("div", "cb-decided", {hidden: "", "data-testid": "grid-decided"});
   nodes.key = make("div", "cb-key", {hidden: "", "data-testid": "grid-key"});
   nodes.message = make("div", "cb-message", {
     role: "status", "aria-live": "polite", "data-testid": "grid-message",
   });
-  root.replaceChildren(nodes.bar, nodes.panel, nodes.readouts, nodes.decided, nodes.scroll, nodes.key,
-    nodes.message);
+  root.replaceChildren(nodes.bar, nodes.readouts, nodes.decided, nodes.scroll, nodes.key,
+    nodes.message, nodes.selectionBar);
   root.id = uid;
   root.dataset.tool = store.tool;
   root.dataset.view = store.view;
@@ -45,6 +47,7 @@ function buildGrid() {
   nodes.scroll.replaceChildren(nodes.table);
   focusAt = [Math.min(focusAt[0], rows - 1), clamp(focusAt[1], -1, S - 1)];
   markStop();
+  buildOverlay();
   styleLegend();
   layout();
 }
@@ -123,6 +126,7 @@ function layout() {
   originStale = true;
   placePlayhead();
   placeRing();
+  overlayLater();
 }
 
 const leftOf = s => geometry.lab + s * geometry.cw + (s > 0 ? geometry.lock : 0);

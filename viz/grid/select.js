@@ -1,0 +1,143 @@
+// The selection: which cells are chosen, by pointer and by keys, and the bar with what can be done.
+let selection = new Set();  // cell numbers
+let anchor = null;          // [row, step] a rectangle is drawn from
+
+const chosenList = () => [...selection].sort((a, b) => a - b);
+// What an edit is of: the selection or, without one, the place of the tab stop.
+function editList() {
+  if (selection.size) return chosenList();
+  const at = placesAt(focusAt);
+  return at.target === "cells" ? [...at.list].sort((a, b) => a - b) : [];
+}
+
+function setSelection(list, quiet) {
+  selection = new Set(list);
+  overlayLater();
+  syncSelectionBar();
+  if (!quiet) saySelection();
+}
+
+function saySelection() {
+  if (!selection.size) return say("Nothing selected.");
+  const rows = new Set(), steps = new Set();
+  for (const i of selection) { rows.add(rowOf(i)); steps.add(i % model.S); }
+  const box = rows.size * steps.size === selection.size ? `, ${counted(rows.size, "row")} by ${counted(steps.size, "step")}` : "";
+  say(`${counted(selection.size, "cell")} selected${box}.`);
+}
+
+// Cells of a rectangle between two places, widened to whole blocks or steps by the grain.
+function rectangle(one, other) {
+  const list = [];
+  let top = Math.min(one[0], other[0]), bottom = Math.max(one[0], other[0]);
+  if (store.grain === "block") {
+    top = blockOf(top) * model.R;
+    bottom = blockOf(bottom) * model.R + model.R - 1;
+  } else if (store.grain === "step") { top = 0; bottom = model.rows - 1; }
+  for (let row = top; row <= bottom; row++)
+    for (let s = Math.min(one[1], other[1]); s <= Math.max(one[1], other[1]); s++) list.push(row * model.S + s);
+  return list;
+}
+
+// By pointer: a drag over cells, headings or labels. Shift or Ctrl adds; a drag that starts on the
+// selection moves what it holds, and shows it where it would go.
+function beginSelect(event, at, mode) {
+  const i = at[0] * model.S + at[1], adding = event.shiftKey || event.ctrlKey || event.metaKey;
+  const moving = mode === "free" && !adding && selection.has(i) && selection.size > 0;
+  stroke = {
+    id: event.pointerId, mode, target: "cells", start: at, last: at, pan: null, pointer: event,
+    select: {before: adding ? new Set(selection) : new Set(), moving, list: chosenList(), by: [0, 0], plan: null},
+  };
+  nodes.scroll.setPointerCapture(event.pointerId);
+  root.classList.add("cb-busy");
+  anchor = at;
+  if (!moving) extendSelect(at);
+}
+
+function extendSelect(at) {
+  const {start, mode, select} = stroke;
+  stroke.last = at;
+  if (select.moving) return dragSelection(at);
+  const from = mode === "rows" ? [start[0], 0] : mode === "steps" ? [0, start[1]] : start;
+  const to = mode === "rows" ? [at[0], model.S - 1] : mode === "steps" ? [model.rows - 1, at[1]] : at;
+  setSelection([...select.before, ...rectangle(from, to)], true);
+}
+
+function dragSelection(at) {
+  const {start, select} = stroke, by = [at[0] - start[0], at[1] - start[1]];
+  if (by[0] === select.by[0] && by[1] === select.by[1]) return;
+  const plan = by[0] || by[1] ? moved(select.cells || planes.cells, select.list, ...by, model) : null;
+  if ((by[0] || by[1]) && !plan) return;  // it would leave the grid: it stays where it was last
+  select.cells = select.cells || planes.cells.slice();
+  select.by = by;
+  select.plan = plan;
+  planes.cells.set(plan ? withLocks(select.cells, plan.cells) : select.cells);
+  drawCells();
+  setSelection(plan ? plan.places : select.list, true);
+}
+
+function endSelect(done, keep) {
+  const {select, start, last} = done;
+  if (select.cells) planes.cells.set(select.cells);
+  if (!keep) setSelection(select.moving ? select.list : [...select.before], true);
+  else if (select.plan) return putCells("move", select.plan.cells, select.plan.places);
+  else if (select.moving && start[0] === last[0] && start[1] === last[1]) setSelection([start[0] * model.S + start[1]]);
+  else saySelection();
+  drawCells();
+}
+
+// By keys, in the select tool: Shift and an arrow draw the rectangle from where it began.
+function extendByKey(to) {
+  if (!anchor || !selection.size) anchor = focusAt.slice();
+  moveFocus(to[0], to[1], false);
+  const inside = ([row, s]) => [clamp(row, 0, model.rows - 1), clamp(s, 0, model.S - 1)];
+  const whole = to[0] < 0 ? "steps" : to[1] < 0 ? "rows" : "";
+  const from = inside(anchor), at = inside(to);
+  setSelection(whole === "rows" ? rectangle([from[0], 0], [at[0], model.S - 1])
+    : whole === "steps" ? rectangle([0, from[1]], [model.rows - 1, at[1]]) : rectangle(from, at));
+}
+
+function selectAll() { setSelection(Array.from({length: model.cells}, (_, i) => i)); }
+
+function selectRows() {
+  const rows = new Set(editList().map(rowOf));
+  setSelection([...rows].flatMap(row => rectangle([row, 0], [row, model.S - 1])));
+}
+
+function selectSteps() {
+  const steps = new Set(editList().map(i => i % model.S));
+  setSelection([...steps].flatMap(s => rectangle([0, s], [model.rows - 1, s])));
+}
+
+function selectSame() {
+  const like = new Set(editList().map(i => planes.cells[i])), list = [];
+  planes.cells.forEach((a, i) => { if (like.has(a) && (i % model.S || like.has(COMPUTE) && like.size > 1)) list.push(i); });
+  setSelection(list);
+}
+
+// The bar under the grid, so that nothing above moves when it comes: it opens with the select tool
+// and whenever something is selected.
+function buildSelectionBar() {
+  nodes.selectionCount = make("span", "cb-selected", {});
+  const button = command => {
+    const node = make("button", "cb-button cb-text-button", {
+      type: "button", title: tooltipOf(command), "data-command": command.id,
+      "aria-keyshortcuts": ariaKeys(command), "aria-haspopup": command.fields ? "dialog" : null,
+    }, command.short || command.label);
+    node.addEventListener("click", () => runCommand(command));
+    return node;
+  };
+  const groups = [...new Set(COMMANDS.filter(one => one.bar).map(one => one.bar))];
+  nodes.selectionBar.replaceChildren(nodes.selectionCount, ...groups.map(name => make("div", "cb-strip-group",
+    {role: "group", "aria-label": name}, ...COMMANDS.filter(one => one.bar === name).map(button))));
+  syncSelectionBar();
+}
+
+function syncSelectionBar() {
+  if (!nodes.selectionCount) return;
+  nodes.selectionBar.hidden = !selection.size && store.tool !== "select";
+  nodes.selectionCount.textContent = selection.size ? `${counted(selection.size, "cell")} selected` : "Drag over cells to select";
+  for (const node of nodes.selectionBar.querySelectorAll("[data-command]")) {
+    const command = commandOf(node.dataset.command);
+    node.disabled = !(command.bar === "Select" || command.id === "paste" ? canRun(command) : selection.size && canRun(command));
+  }
+}
