@@ -15,19 +15,41 @@ from typing import Any
 import gradio as gr
 
 from viz import text
-from viz.boxes import files, learn, method, model, picture, seeing, study
+from viz.boxes import (
+    authors,
+    demo,
+    drafts,
+    files,
+    improve,
+    learn,
+    lesson,
+    method,
+    model,
+    palette,
+    pareto,
+    picture,
+    quality,
+    seeing,
+    study,
+    views,
+)
 from viz.boxes.wiring import FAST, SLOW, Wiring
 from viz.compare import CompareView
 from viz.grid import ScheduleGrid
 from viz.grid.show import value_of
-from viz.live import Engine
+from viz.live import REPEATS, Engine, repeats_from
 from viz.pages import studio
+from viz.pages.arrival import Arrival
 from viz.pages.handlers import Handlers
+from viz.pages.lessons import Lessons
 from viz.pages.look import HEAD, STYLE, theme
-from viz.pages.methods import BUTTONS, NUMBERS, WORDS
+from viz.pages.offers import offers
 from viz.pages.visit import Visit, start_visit
 
-BOXES = (method, learn, picture, files, model, seeing, study)
+BOXES = (
+    views, demo, lesson, method, learn, improve, picture, files, authors, drafts, model, palette,
+    pareto, seeing, study, quality,
+)  # fmt: skip
 
 
 def _layout(start: Visit) -> dict[str, Any]:
@@ -36,23 +58,29 @@ def _layout(start: Visit) -> dict[str, Any]:
     parts: dict[str, Any] = {"visit": gr.State(start)}
     with gr.Row(elem_classes="cb-top"):
         gr.HTML(text.HEADER, elem_classes="cb-header")
+        parts |= views.build(start)
+        parts |= drafts.build()
         parts["notice"] = gr.HTML("", elem_classes="cb-notices", elem_id="notices")
     with gr.Row(elem_classes="cb-main", equal_height=False):
         with gr.Column(scale=0, min_width=212, elem_classes="cb-left"):
-            parts |= method.build() | learn.build() | picture.build(start)
-            parts |= files.build() | model.build()
+            parts |= demo.build(start) | lesson.build(start)
+            parts |= method.build() | learn.build() | improve.build()
+            parts |= picture.build(start)
+            parts |= files.build() | authors.build(start) | model.build() | views.build_teacher()
         with gr.Column(scale=6, min_width=340, elem_classes="cb-centre"):
             parts["grid"] = ScheduleGrid(
                 value_of(start.state),
                 spec=start.spec(),
                 layer=start.layer(),
                 live=studio.executed_of(result),
+                offers=offers(),
                 elem_id="grid",
             )
             parts["curves"] = gr.Plot(
                 start.curves(), show_label=False, elem_id="curves", container=False
             )
             parts["words"] = gr.HTML(start.words(), elem_classes="cb-note")
+            gr.HTML(views.grid_terms(), elem_classes="cb-note", padding=False)
         with gr.Column(scale=4, min_width=340, elem_classes="cb-right"):
             with gr.Row(elem_classes="cb-run"):
                 parts["run"] = gr.Button("Run", variant="primary", elem_id="run")
@@ -64,8 +92,10 @@ def _layout(start: Visit) -> dict[str, Any]:
             parts["compare"] = CompareView(
                 studio.comparison_of(result, start.rev), elem_id="compare"
             )
+    parts |= pareto.build(start)
     parts |= seeing.build(start)
     parts |= study.build()
+    parts |= quality.build()
     gr.HTML(text.FOOTER, elem_classes="cb-footer")
     return parts
 
@@ -84,21 +114,20 @@ def _wire(page: Wiring) -> None:
 
 def _wire_arrival(page: Wiring, blocks: gr.Blocks) -> None:
     """A page opens on the state of the link in its address, if there is one, and goes live."""
-    shown = ("grid", "compare", "numbers", "notice", "steps", "curves", "words", "about", "method", "label")
-    shown += ("seed", "cfg", "sampler", *BUTTONS, *NUMBERS, *WORDS)
     # One event for both: of two, the later answer could hide why a link was refused.
-    blocks.load(
-        page.stream(page.handlers.arrive), page.of("link", "visit"), page.of(*shown),
+    arrived = blocks.load(
+        page.stream(Arrival(Lessons(page.handlers)).arrive), page.of("link", "visit"),
+        page.of(*lesson.OPENED),
         js="(link, visit) => [location.hash.slice(1), visit]",
         show_progress="hidden", api_visibility="private", concurrency_limit=None,
     )  # fmt: skip
+    pareto.wire_front(page, arrived)
 
 
 def build_app(engine: Engine | None = None) -> gr.Blocks:
-    """The page, opening on the recorded comparison; the shipped model loads in the background."""
+    """The page, opening on the recorded comparison; a visit has the live model loaded."""
     handlers = Handlers(engine or Engine())
     start = start_visit()
-    handlers.engine.begin(start.state.model.name)
     with gr.Blocks(title="Cachebrush", fill_width=True, analytics_enabled=False) as blocks:
         page = Wiring(handlers, _layout(start))
         _wire(page)
@@ -118,5 +147,15 @@ def launch_options() -> dict[str, Any]:
     }
 
 
+def main() -> None:
+    """Serve the page until it is interrupted; the shipped model loads in the background."""
+    engine = Engine(repeats=repeats_from(os.environ.get(REPEATS)))
+    page = build_app(engine)
+    # Importing torch holds everything up for seconds, and Gradio gives the page three to answer.
+    page.launch(**launch_options(), prevent_thread_lock=True)
+    engine.begin(text.HOME_MODEL)
+    page.block_thread()
+
+
 if __name__ == "__main__":
-    build_app().launch(**launch_options())
+    main()

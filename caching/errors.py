@@ -3,7 +3,8 @@
 CachebrushError                     caught when any refusal of ours will do
 ├── ScheduleError (ValueError)      a schedule, its file, or its fit to a run is wrong
 ├── ModelError (ValueError)         a model folder, id or module is not what was expected
-└── RequestError (ValueError)       a run was asked for with values out of range
+├── RequestError (ValueError)       a run was asked for with values out of range
+└── FetchError (OSError)            a file could not be brought from its authors
 StochasticSamplerWarning (UserWarning)
 
 A message says what was given, what was expected, and what to do.
@@ -26,6 +27,10 @@ class ModelError(CachebrushError, ValueError):
 
 class RequestError(CachebrushError, ValueError):
     """A run was asked for with a class, step count, size or guidance out of range."""
+
+
+class FetchError(CachebrushError, OSError):
+    """A file could not be brought from its authors, or is another one than it should be."""
 
 
 class StochasticSamplerWarning(UserWarning):

@@ -15,6 +15,8 @@ settings.register_profile(
 )
 settings.load_profile("cachebrush")
 
+LONGEST = ("test_lessons", "test_methods", "test_vocabulary", "test_app", "test_pareto")
+
 
 @pytest.fixture(scope="session")
 def published() -> Path:
@@ -26,5 +28,11 @@ def published() -> Path:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests first: they take longest, and what is short fills the gaps at the end."""
-    items.sort(key=lambda item: "tests/ui/" not in item.nodeid)
+    """The longest files first, then the browser's; what is short fills the gaps at the end."""
+
+    def place(item: pytest.Item) -> int:
+        file = item.nodeid.split("::")[0]
+        long = [k for k, name in enumerate(LONGEST) if file == f"tests/ui/{name}.py"]
+        return long[0] if long else len(LONGEST) + ("tests/ui/" not in file)
+
+    items.sort(key=place)

@@ -22,17 +22,22 @@ from caching.predictors import Predictor
 from caching.schedule import Schedule
 from viz.grid.ops import (
     AddBrush,
+    Edit,
+    Lock,
     Paint,
     PaintSteps,
+    Put,
     Recolour,
     RemoveBrush,
     ReplaceBrush,
+    Runs,
     Scalar,
     Where,
     check,
     number_of,
     paint,
 )
+from viz.locks import count, mask_of, runs_of
 from viz.palette import BRUSHES
 
 Brush = Predictor | StepAction
@@ -44,10 +49,11 @@ MAX_HUES = 4 * MAX_LEGEND  # brushes of earlier schedules keep theirs, though no
 
 @dataclass(frozen=True)
 class Canvas:
-    """What a page paints on: a schedule, and the colours chosen for its brushes."""
+    """What a page paints on: a schedule, the colours of its brushes, the cells that are locked."""
 
     schedule: Schedule
     hues: Hues = ()
+    locks: Runs = ()
 
 
 @dataclass(frozen=True)
@@ -90,9 +96,7 @@ def hues_of(canvas: Canvas) -> tuple[tuple[int | None, ...], tuple[int | None, .
     return tuple(found[:cells]), tuple(found[cells:])
 
 
-def edit(
-    canvas: Canvas, op: Paint | PaintSteps | AddBrush | ReplaceBrush | RemoveBrush | Recolour
-) -> Edited:
+def edit(canvas: Canvas, op: Edit) -> Edited:
     """The canvas after an operation of the painter.
 
     Raises:
@@ -103,6 +107,10 @@ def edit(
             return _paint(canvas, op)
         case PaintSteps():
             return _paint_steps(canvas, op)
+        case Put():
+            return _put(canvas, op)
+        case Lock():
+            return _lock(canvas, op)
         case AddBrush(where=where, brush=value):
             return _add(canvas, where, value)
         case ReplaceBrush(where=where, brush=value):
@@ -146,11 +154,51 @@ def _paint(canvas: Canvas, op: Paint) -> Edited:
     check(op, schedule.actions.size, len(schedule.legend))
     flat = schedule.actions.transpose(1, 2, 0).reshape(-1)  # (L * R * S,), rows of steps
     painted = paint(flat, op, steps=schedule.steps)
-    steps, blocks, branches = schedule.actions.shape
-    cells = painted.reshape(blocks, branches, steps).transpose(2, 0, 1)
     brush = schedule.legend[op.to - 1].title if op.to else "compute"
-    words = f"paint {brush} on {_count(sum(n for _, n in op.runs), 'cell')}"
-    return Edited(words, Canvas(dataclasses.replace(schedule, actions=cells), canvas.hues))
+    words = f"paint {brush} on {_count(count(op.runs), 'cell')}"
+    return Edited(words, _painted(canvas, painted))
+
+
+def _painted(canvas: Canvas, flat: np.ndarray) -> Canvas:
+    """The canvas with other cells, uint8 (L * R * S,); locked ones stay as they are."""
+    schedule = canvas.schedule
+    steps, blocks, branches = schedule.actions.shape
+    cells = flat.reshape(blocks, branches, steps).transpose(2, 0, 1)
+    if canvas.locks:
+        cells = np.where(mask_of(canvas.locks, schedule), schedule.actions, cells)
+    return dataclasses.replace(canvas, schedule=dataclasses.replace(schedule, actions=cells))
+
+
+# What an edit of a selection is called in the history, before the number of cells.
+TITLES: Mapping[str, str] = {
+    "mirror": "mirror in time", "flip": "mirror over blocks", "rotate": "rotate in time",
+    "shift": "rotate over blocks", "every": "every n-th", "keep": "keep first and last",
+}  # fmt: skip
+
+
+def _put(canvas: Canvas, op: Put) -> Edited:
+    schedule = canvas.schedule
+    keys, sent = _keys(schedule, "cells"), dict(op.brushes)
+    now = {a: number_of(a, sent.get(a), keys) for a in set(op.to)}
+    op = dataclasses.replace(op, to=bytes(now[a] for a in op.to))
+    check(op, schedule.actions.size, len(schedule.legend))
+    flat = schedule.actions.transpose(1, 2, 0).reshape(-1).copy()
+    place = 0
+    for start, length in op.runs:
+        flat[start : start + length] = np.frombuffer(op.to, np.uint8, length, place)
+        place += length
+    flat[:: schedule.steps] = 0
+    words = f"{TITLES.get(op.verb, op.verb)}, {_count(count(op.runs), 'cell')}"
+    return Edited(words, _painted(canvas, flat))
+
+
+def _lock(canvas: Canvas, op: Lock) -> Edited:
+    schedule = canvas.schedule
+    check(op, schedule.actions.size, len(schedule.legend))
+    mask, chosen = mask_of(canvas.locks, schedule), mask_of(op.runs, schedule)
+    after = mask | chosen if op.on else mask & ~chosen
+    words = f"{'lock' if op.on else 'unlock'} {_count(int((after != mask).sum()), 'cell')}"
+    return Edited(words, dataclasses.replace(canvas, locks=runs_of(after)))
 
 
 def _paint_steps(canvas: Canvas, op: PaintSteps) -> Edited:
@@ -164,8 +212,11 @@ def _paint_steps(canvas: Canvas, op: PaintSteps) -> Edited:
     if action is not None and not action.at_first:
         painted[0] = schedule.step_actions[0]
     title = "run the blocks" if action is None else action.title
-    words = f"paint {title} on {_count(sum(n for _, n in op.runs), 'step')}"
-    return Edited(words, Canvas(dataclasses.replace(schedule, step_actions=painted), canvas.hues))
+    words = f"paint {title} on {_count(count(op.runs), 'step')}"
+    changed = dataclasses.replace(schedule, step_actions=painted)
+    if canvas.locks:  # an action that leaves a locked cell out, or no longer does, changes it
+        changed = changed.keep(schedule, mask_of(canvas.locks, schedule))
+    return Edited(words, dataclasses.replace(canvas, schedule=changed))
 
 
 def _read(
@@ -187,7 +238,7 @@ def _add(canvas: Canvas, where: Where, value: Mapping[str, Scalar]) -> Edited:
     if len(legend) >= MAX_LEGEND:
         raise ScheduleError(f"the legend is full with {MAX_LEGEND} brushes: remove one first")
     schedule = _with(canvas.schedule, where, (*legend, brush))
-    return Edited(f"add brush {brush.title}", Canvas(schedule, _kept(canvas)))
+    return Edited(f"add brush {brush.title}", Canvas(schedule, _kept(canvas), canvas.locks))
 
 
 def _replace(canvas: Canvas, where: Where, index: int, value: Mapping[str, Scalar]) -> Edited:
@@ -196,11 +247,21 @@ def _replace(canvas: Canvas, where: Where, index: int, value: Mapping[str, Scala
     brush = _read(canvas.schedule, where, value, besides=old)
     if brush == old:
         return Edited(f"keep {old.title}", canvas)
+    _refuse_locked(canvas, where, index, old)
     hue = hues_of(canvas)[where == "steps"][index - 1]  # what it painted keeps its look
     legend[index - 1] = brush
     schedule = _with(canvas.schedule, where, tuple(legend))
     hues = _chosen(_chosen(_kept(canvas), key_of(old), None), key_of(brush), hue)
-    return Edited(f"{old.title} to {brush.title}", Canvas(schedule, hues))
+    return Edited(f"{old.title} to {brush.title}", Canvas(schedule, hues, canvas.locks))
+
+
+def _refuse_locked(canvas: Canvas, where: Where, index: int, brush: Brush) -> None:
+    """Other parameters of a brush would change the locked cells it is painted on."""
+    if where == "steps" or not canvas.locks:
+        return
+    mask = mask_of(canvas.locks, canvas.schedule)
+    if found := int((mask & (canvas.schedule.actions == index)).sum()):
+        raise ScheduleError(f"{brush.title} is on {_count(found, 'locked cell')}: unlock them")
 
 
 def _remove(canvas: Canvas, where: Where, index: int) -> Edited:
@@ -222,7 +283,7 @@ def _remove(canvas: Canvas, where: Where, index: int) -> Edited:
         else dataclasses.replace(schedule, step_legend=rest, step_actions=shifted)
     )
     hues = _chosen(_kept(canvas), key_of(brush), None)
-    return Edited(f"remove brush {brush.title}", Canvas(changed, hues))
+    return Edited(f"remove brush {brush.title}", Canvas(changed, hues, canvas.locks))
 
 
 def _numbers(schedule: Schedule, where: Where) -> np.ndarray:
@@ -233,7 +294,7 @@ def _recolour(canvas: Canvas, where: Where, index: int, hue: int | None) -> Edit
     brush = _legend(canvas.schedule, where)[index - 1]
     return Edited(
         f"recolour {brush.title}",
-        Canvas(canvas.schedule, _chosen(canvas.hues, key_of(brush), hue)),
+        dataclasses.replace(canvas, hues=_chosen(canvas.hues, key_of(brush), hue)),
     )
 
 

@@ -21,6 +21,9 @@ from caching.errors import RequestError
 from caching.methods import Method, method_of
 from caching.methods.base import settings_of
 from caching.schedule import BRANCHES, Schedule
+from viz.grid.ops import Runs
+from viz.locks import mask_of, runs_of
+from viz.place import STUDIO, Place, take_place, to_words
 from viz.state import Settings
 
 VERSION = "1"
@@ -40,17 +43,21 @@ class Link:
         settings: class, seed, guidance and sampler.
         steps: S.
         made: a method with its controls, or the grid itself.
+        locks: the locked cells of the grid; with a method there are none.
+        place: view, lesson and what is put away; without a word of it, the studio.
     """
 
     model: str
     settings: Settings
     steps: int
     made: Method | Schedule
+    locks: Runs = ()
+    place: Place = STUDIO
 
 
 def to_link(link: Link, *, model: str) -> str:
     """The text behind `#` in an address; `model` is the one that goes without saying."""
-    words: dict[str, Any] = {"n": link.steps}
+    words: dict[str, Any] = {"n": link.steps, **to_words(link.place)}
     if link.model != model:
         words["m"] = link.model
     for name, short in SHORT.items():
@@ -76,6 +83,9 @@ def to_link(link: Link, *, model: str) -> str:
         cells = schedule.actions.reshape(schedule.steps, -1).T
         packed = _packed(cells, len(schedule.legend))
         packed += _packed(schedule.step_actions, len(schedule.step_legend))
+        if link.locks:  # a field of its own, so that links without locks stay as they were
+            words["k"] = 1
+            packed += _packed(mask_of(link.locks, schedule).reshape(schedule.steps, -1).T, 1)
     text = json.dumps(words, separators=(",", ":"), ensure_ascii=False).encode()
     raw = text + b"\0" + packed if packed else text
     squeezed = zlib.compress(raw, 9, wbits=-15)
@@ -103,13 +113,15 @@ def from_link(text: object, *, model: str) -> Link:
             _number(given["cfg_scale"]),
             str(given["sampler"])[:40],
         )
+        place = take_place(words)
+        locks: Runs = ()
         if "q" in words:
             values = words.pop("a", {})
             if not isinstance(values, dict):
                 raise ValueError("the controls of its method are no object")
             made: Method | Schedule = method_of(words.pop("q"), **values)
         else:
-            made = _schedule(words, packed, steps)
+            made, locks = _schedule(words, packed, steps)
         if words:
             raise ValueError(f"it says {', '.join(sorted(words))!r:.60}, which is not known")
     except (KeyError, TypeError, ValueError) as error:
@@ -118,7 +130,7 @@ def from_link(text: object, *, model: str) -> Link:
         raise RequestError(
             f"this link cannot be read: {error}; copy the whole link anew."
         ) from error
-    return Link(name, settings, steps, made)
+    return Link(name, settings, steps, made, locks, place)
 
 
 def _unpacked(text: object) -> tuple[dict[str, Any], bytes]:
@@ -143,23 +155,29 @@ def _unpacked(text: object) -> tuple[dict[str, Any], bytes]:
     return words, packed
 
 
-def _schedule(words: dict[str, Any], packed: bytes, steps: int) -> Schedule:
+def _schedule(words: dict[str, Any], packed: bytes, steps: int) -> tuple[Schedule, Runs]:
     blocks = _whole(words.pop("b"), 1, MAX_BLOCKS)
     branches = tuple(map(str, _items(words.pop("r", list(BRANCHES)), MAX_BRANCHES)))
     legend = tuple(predictors.from_json(v) for v in _items(words.pop("c"), MAX_LEGEND))
     step_legend = tuple(actions.from_json(v) for v in _items(words.pop("w", []), MAX_LEGEND))
     count = blocks * len(branches)
     used = _size(count * steps, len(legend))
-    if len(packed) != used + _size(steps, len(step_legend)):
+    end = used + _size(steps, len(step_legend))
+    locked = _whole(words.pop("k", 0), 0, 1)
+    if len(packed) != end + locked * _size(count * steps, 1):
         raise ValueError(f"its grid has {len(packed)} bytes, which is not what its shape needs")
     cells = _numbers(packed[:used], count * steps, len(legend)).reshape(count, steps)
-    return Schedule(
+    schedule = Schedule(
         np.ascontiguousarray(cells.T).reshape(steps, blocks, len(branches)),
         legend,
         branches,
-        step_actions=_numbers(packed[used:], steps, len(step_legend)),
+        step_actions=_numbers(packed[used:end], steps, len(step_legend)),
         step_legend=step_legend,
     )
+    if not locked:
+        return schedule, ()
+    mask = _numbers(packed[end:], count * steps, 1).reshape(count, steps).T
+    return schedule, runs_of(mask.reshape(schedule.actions.shape) != 0)
 
 
 def _bits(most: int) -> int:

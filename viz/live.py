@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from caching.errors import CachebrushError, ModelError
+from caching.errors import CachebrushError, ModelError, RequestError
 from caching.methods import Method, Plan
 from caching.methods.base import Tell
 from caching.methods.setting import ModelSetting, Shelf
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 MAX_MODELS = 2
 MAX_ERRORS = 100
 THREADS = "CACHEBRUSH_THREADS"
+REPEATS, MOST_REPEATS = "CACHEBRUSH_REPEATS", 20
 log = logging.getLogger(__name__)
 
 
@@ -53,6 +54,21 @@ class Loaded:
     def facts(self) -> ModelFacts:
         m = self.model
         return ModelFacts(m.name, m.blocks, m.branches, m.class_names)
+
+
+def repeats_from(given: str | None) -> int:
+    """How often each run is timed, from the environment; 3 where it says nothing.
+
+    Raises:
+        RequestError: it is no whole number from 1 to 20.
+    """
+    if not given:
+        return 3
+    if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= MOST_REPEATS):
+        raise RequestError(
+            f"{REPEATS} is {given!r:.40}, expected a whole number from 1 to {MOST_REPEATS}."
+        )
+    return int(given)
 
 
 class Engine:

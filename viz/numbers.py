@@ -6,8 +6,13 @@ import html
 import math
 
 from caching.measure.result import NAMES, Figures, Result
+from viz.glossary import term_html
 
 DASH = "–"
+HEADS = (
+    ("Run", ""), ("Work", "work"), ("Time", ""), ("Faster", "speed-up"), ("PSNR", "PSNR"),
+    ("SSIM", "SSIM"),
+)  # fmt: skip
 PSNR_TIP = (
     "peak signal-to-noise ratio against the full picture of the same noise: closeness to it, not "
     "beauty"
@@ -96,7 +101,7 @@ def numbers_html(result: Result, *, stale: bool, other_model: bool = False) -> s
     """
     rows = "".join(_row(name, result.figures[name], result) for name in NAMES)
     heads = "".join(
-        f'<th scope="col">{h}</th>' for h in ("Run", "Work", "Time", "Faster", "PSNR", "SSIM")
+        f'<th scope="col">{term_html(term, head) if term else head}</th>' for head, term in HEADS
     )
     source = result.recorded or f"measured on {result.setting}"
     stale = stale or other_model

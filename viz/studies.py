@@ -12,6 +12,8 @@ from caching.study.tune import LEAST, MOST
 from viz.methods import MARKS
 
 RIVAL = "◆"
+# A table that may be wider than the page is a place the keyboard can go to and scroll.
+SCROLLS = '<div class="cb-study" role="region" tabindex="0" aria-label="Table">'
 HEADS = (
     "", "method", "fewer MACs", "measured", "PSNR dB", "latent error", "right class",
     "over plain steps",
@@ -53,7 +55,7 @@ def table_html(study: Study, target: float) -> str:
         METHODS[m.method].title + (f" ({m.nearest:.2f}×)" if m.nearest else "") for m in beside
     )
     note = f"Not within {LEAST:g} to {MOST:g} of this speed-up: {words}." if words else ""
-    return f'<div class="cb-study">{table}</div><p class="cb-figure-words">{html.escape(note)}</p>'
+    return f'{SCROLLS}{table}</div><p class="cb-figure-words">{html.escape(note)}</p>'
 
 
 def _row_html(row: Row, low: float, high: float, plain: float | None) -> str:
@@ -124,7 +126,7 @@ def _published(one: Published) -> str:
         first, *rest = (html.escape(cell) for cell in cells)
         body += f"<tr><th scope='row'>{first}</th>{''.join(f'<td>{c}</td>' for c in rest)}</tr>"
     return (
-        f'<div class="cb-study"><table><caption><b>{html.escape(one.title)}</b>. '
+        f"{SCROLLS}<table><caption><b>{html.escape(one.title)}</b>. "
         f"{html.escape(one.setting)}. {html.escape(one.remark)}</caption>"
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
     )

@@ -76,13 +76,124 @@ SEEN_PATH = (
     "Each dot is the branch's output at one step, in the plane of its two main directions (PCA). "
     "A hollow dot is not computed; its dotted line leads to the output that stands in."
 )
+RECALLED = "This schedule has run before: here is its result again."
 STOPPED = "Stopped. The last finished result stays."
 STOCHASTIC = (
     "{sampler} draws noise at every step: caching errors are amplified, and published schedules "
     "were not made for it. Prefer DDIM to compare schedules."
 )
 
+# The Pareto box.
+PARETO_TITLE = "Is it worth it? Every run against the time it took"
+PARETO_INFO = (
+    "Right is faster, up is closer to the full run. Orange is the same model simply taking fewer "
+    "steps: a schedule is worth having where it lies above that line. Filled points are of this "
+    "page's class, seed, steps and guidance, timed here; hollow ones are not. Small points are "
+    "recorded: means over many pictures, timed on another machine, so every time here is a "
+    "speed-up over its own full run. The dashed line is predicted. Click a point to get it back; "
+    "Undo returns."
+)
+PARETO_RECORDED = "recorded on {setting}, {date}, mean of {pictures} pictures"
+PARETO_BETTER = "mean of {pictures} other pictures, time predicted"
+PARETO_PREDICTED = "predicted, mean over pictures; click to paint it"
+PARETO_TABLE = "Table of the visit's points ({count})"
+PARETO_RECORDED_TABLE = "Table of the recorded study's points ({count})"
+PARETO_GONE = "That run is no longer kept."
+PARETO_OTHER_MODEL = "That run is of {model}, and another model is loaded: load it first."
+PARETO_RESTORED = "Restored “{what}” with its settings. Undo brings back what was there."
+PARETO_PAINTED = "Painted “{what}”. Undo brings back what was there."
+PARETO_NO_PLAIN = "A row of plain steps has no grid of its own: set Steps instead."
+IMPROVE_TITLE = "Improve by measuring"
+IMPROVE_INFO = (
+    "Looks for a better grid that computes no more than this one: small changes, ranked by the "
+    "prediction, the first of them measured on pictures that no seed gives, and kept where it "
+    "gains more than luck would. Locked cells stay. "
+    "Each better grid is painted at once; Stop keeps the best, and one Undo takes it all back."
+)
+IMPROVING = (
+    "{trials} grids tried{again}: {start:.2f} → {best:.2f} dB ({gain:+.2f}) on {pictures} other "
+    "pictures, ranked by {by}{left}"
+)
+IMPROVE_BUSY = "Improving: {gain:+.2f} dB after {trials} grids …"
+IMPROVED = (
+    "Improved by {gain:.2f} dB on {pictures} other pictures after {trials} grids. Run measures it "
+    "on yours; Undo brings your grid back."
+)
+IMPROVE_EQUAL = "Nothing better was found in {trials} grids; yours stays as it is."
+IMPROVE_OVERTAKEN = (
+    "Improving has ended because the page changed: {gain:+.2f} dB by then, and the best grid is "
+    "among the points of the plot."
+)
+IMPROVE_NOTHING = "Stopped before anything was measured."
+PINS_HOW = (
+    "Pin two runs with A and B in the table below, or with the keys A and B while a point is under "
+    "the pointer: the cells that differ show here, with what each difference is worth."
+)
+PINS_OTHER_SHAPE = "Their grids are of different shapes: only schedules of as many steps compare."
+PINS_EQUAL = "Both paint the same."
+PINS_DIFFER = "From A to B: {worth}."
+PINS_WORTH = (
+    "Predicted: what A would gain or lose by taking these cells over from B, one row or step at a "
+    "time. The parts do not add up to the whole, because errors meet."
+)
+PINS_UNKNOWN = "No prediction is known for this model and setting, so PSNR is not valued."
+
 
 def figure_words(words: str) -> str:
     """The figure in words, for those who cannot see it and those in a hurry."""
     return f'<p class="cb-figure-words">{html.escape(words)}</p>'
+
+
+# -- three ways in -------------------------------------------------------------------------
+
+DEMO_TITLE = "The picture on the right skipped {share} of the work. Can you see where?"
+DEMO_NOTHING = "Every cell was computed. Choose how much to skip, or paint the grid."
+DEMO_FASTER = "Is it faster?"
+DEMO_WORSE = "Do you see a difference?"
+DEMO_WORTH = "Was it worth it?"
+DEMO_EVEN = "as close to the full picture as [[fewer|{steps} plain steps]] of the same work."
+DEMO_CLOSER = "{by} closer to the full picture than [[fewer|{steps} plain steps]] of the same work."
+DEMO_FARTHER = (
+    "{by} farther from the full picture than [[fewer|{steps} plain steps]] of the same work."
+)
+DEMO_STALE = "These are of the run before your last change: press Run."
+DEMO_PRESETS = "How much may be skipped?"
+DEMO_PAINT = (
+    "Blue cells are computed, grey ones take their last output again. Drag over the grid to paint "
+    "your own. All methods and controls are in the Studio."
+)
+LESSONS_INTRO = (
+    "Short lessons, each finished by doing. A lesson sets its own picture and grid; Undo brings "
+    "your grid back."
+)
+LESSONS_DONE = "{done} of {count} done."
+LESSON_NUMBER = "Lesson {number} of {count}"
+LESSON_AT = "Task {step} of {of}."
+LESSON_ENDED = "Done: what you have just seen"
+LESSON_SHARE = "Copy link takes this grid and these settings to somebody else."
+LESSON_OPENED = "{title}. Do the first task."
+LESSON_REFUSED = "The lesson was not opened: {why}"
+LESSON_UNKNOWN = "there is no lesson {name} here."
+HINT = "Hint"
+START_AGAIN = "start again"
+NOTHING_BEGUN = "Nothing has begun yet: open a lesson."
+BOARD = "Your runs of this picture, the closest to the full one first"
+BOARD_EMPTY = "No run of this picture yet."
+BOARD_PLACE = "#"
+BOARD_WHAT = "schedule"
+TEACH_TITLE = "For teachers"
+TEACH_INFO = (
+    "Makes a link to this page as it stands: view, lesson, picture and grid. What you tick is put "
+    "away for those who open it; Start again brings them back to this grid."
+)
+TEACH_HIDE = "Put away"
+TEACH_KEEP = "Lock class and seed"
+TEACH_COPY = "Copy a link for a class"
+DEMO_ANOTHER = "Another picture"
+GLOSSARY = "Glossary"
+SAYS = '<p class="cb-hide" id="cb-says" role="status" aria-live="polite"></p>'
+LESSONS = "Lessons"
+LESSON_NEXT = "Next lesson"
+LESSON_AGAIN = "Start again"
+LESSON_LEAVE = "All lessons"
+LESSON_OPEN = "Open a lesson file"

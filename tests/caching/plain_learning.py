@@ -51,7 +51,18 @@ class Mixing:
             self.stored[cell] = self.fresh[cell].detach()
 
 
-def pair_loss(module, clean, noise, labels, *, s, steps, logits, price, kind):
+def said(output, x, t, kind, error):
+    """An output as it is, or the noise or clean latents it stands for at timestep t."""
+    if error == "output":
+        return output
+    output = output[:, : x.shape[1]]
+    a, b = alpha_bar(t) ** 0.5, (1 - alpha_bar(t)) ** 0.5
+    if kind == "epsilon":
+        return output if error == "noise" else (x - b * output) / a
+    return b * x + a * output if error == "noise" else a * x - b * output
+
+
+def pair_loss(module, clean, noise, labels, *, s, steps, logits, price, kind, error="output"):
     """L2C's objective for one pair, and its gradient to the logits (L R,)."""
     mixing, times = Mixing(module), timesteps(steps)
     t, after = times[s - 1], times[s]
@@ -64,7 +75,8 @@ def pair_loss(module, clean, noise, labels, *, s, steps, logits, price, kind):
     free = logits.detach().double().requires_grad_(True)
     w = torch.sigmoid(free)
     student = mixing(x, after, labels, weights=w)
-    loss = ((teacher - student) ** 2).mean() + price * w.sum()
+    gap = said(teacher, x, after, kind, error) - said(student, x, after, kind, error)
+    loss = (gap**2).mean() + price * w.sum()
     loss.backward()
     return float(loss.detach()), free.grad
 

@@ -102,7 +102,7 @@ def test_ctrl_c_keeps_what_there_is(folder, tmp_path, monkeypatch, after):
         assert code == 130 and not list(tmp_path.iterdir())
 
 
-def _interrupt(self, *args):
+def _interrupt(self, *args, **named):
     """Ctrl-C in the midst of the first iteration."""
     from caching.engine.executor import Stopped
 

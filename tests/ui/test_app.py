@@ -21,8 +21,9 @@ RUN_MS = 120_000
 def app(serve: Callable[..., str], open_page: Callable[..., Any]) -> Callable[..., Any]:
     """Open the app; every page is a new visit."""
 
-    def open_(*, ready: bool = True, **options: object) -> Any:
-        page = open_page(serve("app", CACHEBRUSH_THREADS="1", OMP_NUM_THREADS="1"), **options)
+    def open_(*, ready: bool = True, view: str = "studio", **options: object) -> Any:
+        address = serve("app", CACHEBRUSH_THREADS="1", OMP_NUM_THREADS="1")
+        page = open_page(f"{address}#{view}", **options)
         page.wait_for_selector('.cb-grid [role="gridcell"]')
         if ready:
             notice(page, "ready", READY_MS)

@@ -172,7 +172,7 @@ def test_a_calibration_can_be_stopped_and_asked_for_again(app: Callable[..., Any
 def open_learn(page: Any) -> None:
     """Choose an untrained method and follow it into the panel."""
     set_steps(page, 5)
-    choose(page, "method", "● Learning-to-Cache (L2C)")
+    choose(page, "method", "◐ Learning-to-Cache (L2C)")
     chosen(page, "l2c")
     page.locator("#to-learn").click()
     expect(page.locator("#learn")).to_be_visible()

@@ -23,7 +23,8 @@ def app(serve: Callable[..., str], open_page: Callable[..., Any]) -> Callable[[]
     """A page of its own, with the shipped model ready and no runs but those asked for."""
 
     def open_() -> Any:
-        page = open_page(serve("app", CACHEBRUSH_THREADS="1", OMP_NUM_THREADS="1"))
+        address = serve("app", CACHEBRUSH_THREADS="1", OMP_NUM_THREADS="1")
+        page = open_page(f"{address}#studio")
         page.wait_for_selector('.cb-grid [role="gridcell"]')
         expect(kind(page, "ready")).to_be_visible(timeout=RUN_MS)
         page.locator("#auto input").uncheck()
@@ -76,7 +77,7 @@ def test_a_folder_loads_and_runs_and_what_is_no_dit_is_refused(
     # Nothing on the page claims to be about this model before it has run.
     expect(page.get_by_test_id("verdict")).to_contain_text("Measured with scenes-dit")
     expect(page.locator("#compare")).to_contain_text("of scenes-dit")
-    expect(page.locator(".cb-figure-words")).to_contain_text("nothing measured yet")
+    expect(page.locator(".cb-centre .cb-figure-words")).to_contain_text("nothing measured yet")
 
     # A thousand classes, found by a part of the name.
     label = page.locator("#label input")
@@ -94,7 +95,7 @@ def test_a_folder_loads_and_runs_and_what_is_no_dit_is_refused(
     assert page.evaluate(GRID + ".executed()") == painted == rows(page)
     expect(page.get_by_test_id("numbers")).to_have_attribute("data-source", "live")
     expect(page.locator("#compare")).to_contain_text("thing 731")
-    expect(page.locator(".cb-figure-words")).to_contain_text("changes most at")
+    expect(page.locator(".cb-centre .cb-figure-words")).to_contain_text("changes most at")
     held = page.get_by_test_id("verdict").inner_text()
 
     load(page, str(empty))

@@ -17,6 +17,7 @@ from caching.predictors import PREDICTORS, Reuse
 from caching.predictors.taylor import Taylor
 from caching.schedule import Schedule
 from viz.link import MAX_BYTES, Link, from_link, to_link
+from viz.locks import runs_of
 from viz.state import Settings
 
 HOME = "scenes-dit"
@@ -53,6 +54,23 @@ def test_a_grid_comes_back(name: str, settings: Settings) -> None:
     text = to_link(link(grid, grid.steps, settings, "facebook/DiT-XL-2-256"), model=HOME)
     found = from_link(text, model=HOME)
     assert found == link(grid.compact(), grid.steps, settings, "facebook/DiT-XL-2-256")
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_locks_come_back_and_links_without_them_are_as_before(name: str) -> None:
+    grid = GRIDS[name]
+    plain = to_link(link(grid, grid.steps), model=HOME)
+    mask = np.random.default_rng(1).random(grid.actions.shape) < 0.3
+    locks = runs_of(mask)
+    text = to_link(Link(HOME, PLAIN, grid.steps, grid, locks), model=HOME)
+    assert from_link(text, model=HOME).locks == locks
+    assert (text == plain) == (not locks) and from_link(plain, model=HOME).locks == ()
+
+
+def test_a_link_from_before_there_were_locks_opens() -> None:
+    text = "1zq1bKU7IyMtBRSlKyMjTSUUpWsoquViooSk3JTC7JL1KyUipKLS1OVaqNrWUwu52cu41MAgA"
+    found = from_link(text, model=HOME)
+    assert found.made == Schedule.every(20, 12, 3) and found.locks == ()
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -19,7 +19,7 @@ from caching.measure.result import Result
 from caching.schedule import Schedule
 from tests.caching.tiny import save_pipeline
 from viz import live
-from viz.live import Engine
+from viz.live import Engine, repeats_from
 from viz.state import Entry, ModelFacts, Settings, ViewState
 
 S = 5
@@ -59,6 +59,17 @@ def is_free(engine: Engine) -> bool:
     if free:
         engine.turn.release()
     return free
+
+
+@pytest.mark.parametrize(("given", "count"), [(None, 3), ("", 3), ("1", 1), ("20", 20)])
+def test_how_often_runs_are_timed_comes_from_the_environment(given, count) -> None:
+    assert repeats_from(given) == count
+
+
+@pytest.mark.parametrize("given", ["0", "21", "-1", "x", "1.5", "²", "9" * 40])
+def test_no_number_of_timings_is_refused(given) -> None:
+    with pytest.raises(RequestError, match=r"CACHEBRUSH_REPEATS .* expected a whole number"):
+        repeats_from(given)
 
 
 def test_a_model_loads_once_however_many_ask(engine: Engine, folders: list[str]) -> None:

@@ -13,8 +13,12 @@ from viz.numbers import numbers_html, psnr_words, title_of, verdict
 from viz.pages.visit import start_visit
 
 HOSTILE = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
-TAGS = {"div", "table", "thead", "tbody", "tr", "th", "td", "p"}
-ATTRIBUTES = {"class", "data-testid", "data-source", "scope", "title", "role"}
+TAGS = {"div", "table", "thead", "tbody", "tr", "th", "td", "p", "button"}
+ATTRIBUTES = {"class", "data-testid", "data-source", "scope", "title", "role"} | {
+    "type",
+    "data-term",
+    "aria-haspopup",
+}  # of the links to the glossary
 
 
 class Reader(HTMLParser):

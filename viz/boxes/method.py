@@ -8,6 +8,7 @@ import gradio as gr
 
 from viz import methods, text
 from viz.boxes.wiring import AGAIN, FAST, Wiring
+from viz.glossary import terms_html
 from viz.pages.methods import BUTTONS, NUMBERS, WORDS
 
 
@@ -24,6 +25,11 @@ def build() -> dict[str, Any]:
             parts[word] = gr.Dropdown([], visible=False, elem_id=f"choice-{k}")
         parts["about"] = gr.HTML(
             text.CHOOSE, elem_id="method-about", elem_classes="cb-about-box", padding=False
+        )
+        gr.HTML(
+            terms_html("method", "calibration", "router", "policy"),
+            elem_classes="cb-about-box",
+            padding=False,
         )
         with gr.Row(elem_classes="cb-method-buttons"):
             titles = ("Calibrate", "Run policy", "Bake", "Learn …")

@@ -28,5 +28,5 @@ def wire(page: Wiring) -> None:
     gr.on(
         [parts["load"].click, parts["model"].submit],
         page.stream(page.handlers.use_model), [parts["model"], page.visit],
-        [*page.edit, *page.of("label", "compare"), *page.box], **LOAD,
+        [*page.edit, *page.of("label"), *page.box], **LOAD,
     )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from viz.boxes.wiring import FAST, Wiring
+from viz.glossary import terms_html
 from viz.pages import studio
 from viz.pages.visit import Visit
 
@@ -19,7 +20,7 @@ def build(start: Visit) -> dict[str, Any]:
     names = list(zip(state.model.class_names, range(len(state.model.class_names)), strict=True))
     samplers = [(label, name) for name, label in studio.SAMPLER_NAMES.items()]
     parts: dict[str, Any] = {}
-    with gr.Group():
+    with gr.Group(elem_id="picture-box"):
         with gr.Row(elem_classes="cb-pairs-row"):
             parts["label"] = gr.Dropdown(
                 names, value=state.settings.label, label="Class", elem_id="label", min_width=60,
@@ -38,6 +39,11 @@ def build(start: Visit) -> dict[str, Any]:
         parts["sampler"] = gr.Dropdown(
             samplers, value=state.settings.sampler, label="Sampler", elem_id="sampler"
         )
+        gr.HTML(
+            terms_html("class", "seed", "step", "guidance", "sampler"),
+            elem_classes="cb-about-box",
+            padding=False,
+        )
     return parts
 
 
@@ -45,7 +51,7 @@ def wire(page: Wiring) -> None:
     """Another wish makes the numbers stale; another number of steps resamples the grid."""
     parts, handlers, visit = page.parts, page.handlers, page.visit
     wishes = page.of(*WISHES)
-    quiet = [*page.of("numbers", "notice", "grid"), *page.box]
+    quiet = [*page.of("numbers", "notice", "grid", "compare", "curves", "words"), *page.box]
     for one in WISHES:
         event = parts[one].release if one == "cfg" else parts[one].input
         page.then_run(event(page.named(handlers.configure), [*wishes, visit], quiet, **FAST))

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from viz.pages.edits import Parts
+from viz.pages.edits import SETTINGS, Parts
 from viz.pages.handlers import Handlers
 from viz.pages.methods import BUTTONS, NUMBERS, WORDS
 
@@ -54,7 +54,8 @@ class Wiring:
     @property
     def edit(self) -> list[Any]:
         """What an edit may change."""
-        return self.of("grid", "numbers", "notice", "steps", "curves", "words")
+        shown = ("grid", "compare", "numbers", "notice", "steps", "curves", "words")
+        return self.of(*shown, *SETTINGS)
 
     @property
     def live(self) -> list[Any]:

@@ -11,10 +11,11 @@ import json
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from caching.checks import MAX_LEGEND
 from caching.formats.exporters import export_schedule
-from caching.formats.importers import import_schedule
+from caching.formats.importers import Imported, import_schedule
 from caching.formats.native import dumps
 from caching.predictors import Reuse
 from caching.schedule import Schedule
@@ -26,6 +27,7 @@ from viz.pages.visit import Visit
 from viz.state import Configure, Event, Refuse, Repaint, Resteps, Strokes, ViewState
 
 Parts = dict[str, Any]
+SETTINGS = ("label", "seed", "cfg", "sampler")
 
 
 class Edits:
@@ -39,6 +41,8 @@ class Edits:
         now = visit.state
         visit.refused = False
         grid: dict[str, Any] = {"value": visit.value()}
+        if setting_of(now) != setting_of(before):
+            grid["quality"] = visit.quality()
         parts: Parts = {}
         if now.schedule.actions.shape != before.schedule.actions.shape or now.model != before.model:
             grid |= {"spec": visit.spec(), "layer": visit.layer(), "live": None}
@@ -46,9 +50,31 @@ class Edits:
             parts |= {"curves": visit.curves(), "words": visit.words()}
         elif palette_of(now) != palette_of(before):
             grid["spec"] = visit.spec()
+        if recalled := self._recalled(visit):
+            grid |= recalled.pop("grid")
+            parts |= recalled
+        elif now.peek != before.peek:
+            parts["compare"] = gr.update(value=_pictures(visit))
         parts["grid"] = gr.update(**grid)
         parts["numbers"] = visit.numbers()
         parts["notice"] = ""
+        return parts
+
+    def _recalled(self, visit: Visit) -> Parts:
+        """What to show of a result of this visit that the present state has come back to."""
+        found = visit.kept.find(visit.state)
+        if found is None or not studio.is_stale(visit.result, visit.state):
+            return {}
+        visit.session.begin_run()  # takes over from a run of what was there before
+        visit.result = found
+        grid: dict[str, Any] = {"live": studio.executed_of(found)}
+        parts: Parts = {"grid": grid, "compare": gr.update(value=_pictures(visit))}
+        # Of one full run the changes are the same; of a recorded result the times are not ours.
+        same = np.array_equal(found.tables.change, visit.tables.change, equal_nan=True)
+        if not same and not found.recorded:
+            visit.tables = found.tables
+            grid |= {"spec": visit.spec(), "layer": visit.layer()}
+            parts |= {"curves": visit.curves(), "words": visit.words()}
         return parts
 
     def _dispatch(self, visit: Visit, event: Event) -> Parts:
@@ -73,8 +99,13 @@ class Edits:
     # -- events ----------------------------------------------------------------------------
 
     def strokes(self, ops: tuple[Op, ...], visit: Visit) -> Parts:
-        """The painter sent operations."""
-        return self._dispatch(visit, Strokes(ops))
+        """The painter sent operations; undo may bring other settings back."""
+        before, shown = visit.state.settings, visit.result
+        parts = self._dispatch(visit, Strokes(ops))
+        if visit.result is not shown and not parts["notice"]:
+            parts["notice"] = studio.notice_html(text.RECALLED, "ready")
+        same = visit.state.settings == before
+        return parts if same else {**parts, **settings_parts(visit.state)}
 
     def configure(self, label: Any, seed: Any, cfg_scale: Any, sampler: Any, visit: Visit) -> Parts:
         """Class, seed, guidance or sampler changed."""
@@ -82,13 +113,15 @@ class Edits:
             settings = asked.settings_of(label, seed, cfg_scale, sampler)
         except ValueError as error:
             return {"numbers": visit.numbers(), **self._refuse(visit, str(error))}
-        before = visit.state.settings
+        state, before = visit.state, visit.state.settings
         parts = self._dispatch(visit, Configure(settings))
-        parts = {k: parts[k] for k in ("numbers", "notice")}
-        grid: dict[str, Any] = {"value": visit.value()}  # another PSNR to expect
-        if visit.state.settings.sampler != before.sampler:
-            grid["spec"] = visit.spec()  # other timesteps
-        parts["grid"] = gr.update(**grid)
+        if "compare" not in parts:  # else a result came back, and all of the painter with it
+            grid: dict[str, Any] = {"value": visit.value()}  # another PSNR to expect
+            if visit.state.settings.sampler != before.sampler:
+                grid["spec"] = visit.spec()  # other timesteps
+            if setting_of(visit.state) != setting_of(state):
+                grid["quality"] = visit.quality()
+            parts["grid"] = gr.update(**grid)
         if not parts["notice"]:
             parts["notice"] = studio.notice_html(noise_words(settings.sampler))
         return parts
@@ -109,12 +142,17 @@ class Edits:
             found = import_schedule(str(path), blocks=model.blocks, branches=model.branches)
         except ValueError as error:
             return self._refuse(visit, f"The file was not opened: {error}")
+        return self.open_found(found, visit)
+
+    def open_found(self, found: Imported, visit: Visit, more: str = "") -> Parts:
+        """What was understood of a file, painted; `more`: what else to say of it, first."""
         schedule = _paintable(found.schedule)
         parts = self._dispatch(visit, Repaint("open file", schedule))
         if not parts["notice"]:
             wrong = schedule.mismatches(studio.context_of(visit.state, visit.result))
-            words = " ".join(found.report.sentences) + "".join(f" Note: {w}." for w in wrong)
-            parts["notice"] = studio.notice_html(f"Opened. {words}")
+            words = " ".join(("Opened.", more, *found.report.sentences)).replace("  ", " ")
+            words += "".join(f" Note: {w}." for w in wrong)
+            parts["notice"] = studio.notice_html(words)
         return parts
 
     def save_file(self, visit: Visit) -> str:
@@ -136,7 +174,28 @@ class Edits:
         """Ask the run in progress to stop, and give up waiting for another model."""
         visit.session.end_runs()
         visit.loading = None
+        if visit.busy is not None:  # it says itself what became of it, and must have the last word
+            return {"notice": gr.skip()}
         return {"notice": studio.notice_html(text.STOPPED)}
+
+
+def _pictures(visit: Visit) -> Any:
+    """The comparison on show, under a number of its own."""
+    visit.rev += 1
+    return visit.kept.pictures(visit.shown, visit.rev)
+
+
+def setting_of(state: ViewState) -> tuple[Any, ...]:
+    """What a calibration of predictions is for."""
+    s = state.settings
+    return (state.model, state.schedule.steps, s.cfg_scale, s.sampler)
+
+
+def settings_parts(state: ViewState) -> Parts:
+    """The controls of the picture as the state has them."""
+    s = state.settings
+    values = zip(SETTINGS, (s.label, s.seed, s.cfg_scale, s.sampler), strict=True)
+    return {name: gr.update(value=value) for name, value in values}
 
 
 def palette_of(state: ViewState) -> tuple[Any, ...]:

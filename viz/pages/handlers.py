@@ -44,7 +44,7 @@ class Handlers(Studies):
             return
         self._use_times(visit, loaded)
         yield {
-            "grid": gr.update(spec=visit.spec(), value=visit.value()),
+            "grid": gr.update(spec=visit.spec(), value=visit.value(), quality=visit.quality()),
             **self.box(visit),
             **self._unless_refused(
                 visit,

@@ -8,13 +8,31 @@ import gradio as gr
 from gradio.themes.utils.fonts import LocalFont
 
 from viz.figures.page import FIGURE_CSS, HOVER_HEAD
+from viz.pages.keep import KEEP_HEAD, KEEP_STYLE
 
 _HERE = files(__package__)
 
-STYLE = FIGURE_CSS + (_HERE / "studio.css").read_text(encoding="utf-8")
+STYLE = (
+    FIGURE_CSS
+    + KEEP_STYLE
+    + "".join(
+        (_HERE / name).read_text(encoding="utf-8")
+        for name in ("studio.css", "views.css", "pareto.css")
+    )
+)
 # A link pasted over the address of an open page opens it anew.
-HEAD = HOVER_HEAD + "<script>addEventListener('hashchange', () => location.reload())</script>"
+_PARETO = f"<script>{(_HERE / 'pareto.js').read_text(encoding='utf-8')}</script>"
+_GLOSSARY = f"<script>{(_HERE / 'glossary.js').read_text(encoding='utf-8')}</script>"
+HEAD = (
+    HOVER_HEAD
+    + KEEP_HEAD
+    + _PARETO
+    + _GLOSSARY
+    + "<script>addEventListener('hashchange', () => location.reload())</script>"
+)
+SAY_JS = (_HERE / "say.js").read_text(encoding="utf-8")
 LINK_JS = (_HERE / "link.js").read_text(encoding="utf-8")
+PARETO_JS = "(asked, ...rest) => [window.cbParetoAsked ?? null, ...rest]"
 SAVE_JS = (_HERE / "save.js").read_text(encoding="utf-8")
 # While something learns the painter shows its colour layer, and afterwards what it showed before.
 _VIEWS = "document.querySelector('#grid .cb-views')"

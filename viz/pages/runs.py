@@ -23,6 +23,7 @@ from viz.pages import studio
 from viz.pages.edits import Edits, Parts, noise_words, refusal
 from viz.pages.visit import Visit
 from viz.state import Strokes, ViewState
+from viz.work import Pace, Told, time_words
 
 if TYPE_CHECKING:
     from caching.engine.record import StepEvent
@@ -78,7 +79,7 @@ class Runs(Edits):
         asked_for = state.schedule if policy is None else choices_of(state.schedule, policy)
         title = None if policy is None else policy.label
         steps: list[StepEvent] = []
-        shown = 0.0
+        shown, pace = 0.0, Pace()
         try:
             for item in self.engine.compare(state, policy=policy, stopped=stopped):
                 if isinstance(item, Result):
@@ -86,11 +87,14 @@ class Runs(Edits):
                     return
                 if item.which == "cached" and item.event is not None:
                     steps.append(item.event)
+                told = pace.told(item.which, item.done, item.total)
                 now = time.monotonic()
                 if now - shown < SHOW_EVERY_S and item.done < item.total:
                     continue
                 shown = now
-                words = f"{run_words(item.which, title)} {item.done} of {item.total}"
+                words = (
+                    f"{run_words(item.which, title)} {item.done} of {item.total}{left_words(told)}"
+                )
                 parts: Parts = {"notice": studio.notice_html(words, "busy")}
                 if item.event is not None:
                     parts["compare"] = gr.update(
@@ -134,6 +138,8 @@ class Runs(Edits):
         if visit.state.model.name != result.model:  # another one was loaded at the last moment
             return self._ended(name)
         visit.result = result
+        visit.kept.keep(result)
+        visit.history.note(result, visit.state)
         visit.tables = result.tables
         visit.rev += 1
         grid: dict[str, Any] = {"spec": visit.spec(), "layer": visit.layer()}
@@ -143,7 +149,7 @@ class Runs(Edits):
         words = f"Done: all three measured. {noise_words(result.sampler)}".strip()
         return {
             "grid": gr.update(**grid),
-            "compare": gr.update(value=studio.comparison_of(result, visit.rev), live=last),
+            "compare": gr.update(value=visit.kept.pictures(result, visit.rev), live=last),
             "numbers": visit.numbers(),
             "curves": visit.curves(),
             "words": visit.words(),
@@ -185,6 +191,13 @@ def live_steps(
         ms=[event.ms for event in steps],
         decided=[(choice.score, choice.limit) for choice in choices],
         policy=policy,
+    )
+
+
+def left_words(told: Told) -> str:
+    """How long this part of a run still takes, where that is worth saying."""
+    return (
+        "" if told.left_s is None or told.left_s < 1 else f", about {time_words(told.left_s)} left"
     )
 
 

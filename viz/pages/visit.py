@@ -9,6 +9,7 @@ from caching.learn.store import Learned
 from caching.measure.result import Result, load_result
 from caching.methods import Method
 from caching.predict.kept import For, shipped
+from caching.predict.packed import Packed, pack
 from caching.predict.proxy import Tables
 from caching.predictors.reuse import Reuse
 from caching.predictors.taylor import Taylor
@@ -18,6 +19,10 @@ from viz.grid.encode import Expected
 from viz.grid.show import value_of
 from viz.numbers import numbers_html
 from viz.pages import studio
+from viz.pages.course import Course
+from viz.pages.kept import Kept
+from viz.pareto import Ahead
+from viz.ran import History
 from viz.state import Session, ViewState
 
 if TYPE_CHECKING:
@@ -32,7 +37,14 @@ class Visit:
     def __init__(self, state: ViewState, result: Result, tables: Tables) -> None:
         self.session = Session(state)
         self.result, self.tables = result, tables
+        self.kept = Kept()  # results of this visit, for going back to them
+        self.kept.keep(result)
+        self.history = History()  # all runs of this visit made small, for the Pareto plot
+        self.history.note(result, state)
+        self.improved = 0  # searches begun
+        self.front: tuple[Ahead, ...] = ()  # predicted, of the budget's schedules
         self.rev = 1
+        self.course = Course()  # what has been done with lessons
         self.refused = False  # whether the last edit was not taken
         self.loading: object | None = None  # the newest request for another model
         self.family: Family | None = None  # of the loaded model, which knows what brushes compute
@@ -43,6 +55,7 @@ class Visit:
         self.running: tuple[object, ...] | None = None  # what the run in progress is of
         self.busy: object | None = None  # the calibration or training in progress
         self.enough: object | None = None  # the training that should end with what there is
+        self.judging: object | None = None  # the evaluation in progress
 
     def __deepcopy__(self, memo: dict[int, object]) -> Visit:
         return Visit(self.session.state, self.result, self.tables)
@@ -52,37 +65,63 @@ class Visit:
         return self.session.state
 
     @property
+    def aside(self) -> Result | None:
+        """The result of the schedule that is looked at for a moment, if there is one."""
+        state = self.state
+        entry = None if state.peek is None else state.entry(state.peek)
+        return None if entry is None else self.kept.find(state, entry)
+
+    @property
+    def shown(self) -> Result:
+        """The result on show: the page's own or, for a moment, that of another schedule."""
+        return self.aside or self.result
+
+    @property
     def _fitted(self) -> Tables:
         return studio.tables_for(self.tables, self.state.schedule.steps)
 
     def numbers(self) -> str:
         """The table of measured numbers."""
+        shown = self.shown
+        # What a policy decided was never painted, so other paint does not make it old; and what is
+        # looked at for a moment is that of its own schedule.
+        old = studio.is_of_other_request if shown.policy else studio.is_stale
         return numbers_html(
-            self.result,
-            # What a policy decided was never painted, so other paint does not make it old.
-            stale=studio.is_stale(self.result, self.state)
-            if self.result.policy is None
-            else studio.is_of_other_request(self.result, self.state),
-            other_model=studio.is_of_other_model(self.result, self.state),
+            shown,
+            stale=self.aside is None and old(shown, self.state),
+            other_model=studio.is_of_other_model(shown, self.state),
         )
 
     def expected(self) -> Expected | None:
         """PSNR to expect of the grid, where a calibration is known for this model and setting."""
-        schedule, s = self.state.schedule, self.state.settings
-        kept = shipped(For(self.weights_hash, schedule.steps, s.cfg_scale, s.sampler))
+        schedule, packed = self.state.schedule, self._packed
         used = schedule.compact()
         # It was learned from reuse and Taylor forecasts alone, and knows nothing of the others.
         strange = any(type(p) not in (Reuse, Taylor) for p in used.legend) or used.step_legend
-        if kept is None or strange:
+        if packed is None or strange:
             return None
+        kept = packed.kept  # the page's own numbers, so that releasing the pointer changes nothing
         if schedule.is_full:
             return Expected(None, None, None, kept.source)
         found = kept.predict(schedule)
         return Expected(found.db, found.low_db, found.high_db, kept.source)
 
+    @property
+    def _packed(self) -> Packed | None:
+        """The calibration for this model and setting, as the page has it."""
+        s = self.state.settings
+        kept = shipped(For(self.weights_hash, self.state.schedule.steps, s.cfg_scale, s.sampler))
+        return None if kept is None else pack(kept)
+
+    def quality(self) -> dict[str, Any] | None:
+        """What the painter predicts PSNR with, a third of a megabyte; None: nothing is known."""
+        packed = self._packed
+        return None if packed is None else packed.data
+
     def value(self) -> dict[str, Any]:
         """What the painter is told of the state."""
-        return value_of(self.state, self.expected())
+        state = self.state
+        return value_of(state, self.expected(), lambda e: self.kept.words(state, e))
 
     def spec(self) -> dict[str, Any]:
         """What the painter must know besides the schedule."""
