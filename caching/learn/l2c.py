@@ -51,8 +51,8 @@ class L2cTrainer(Trainer):
     all of it at the first steps, 1e-4 of it at the last. "clean", the default, compares clean
     latents instead, as the outputs have them; "noise" compares noise, alpha of the squared error of
     v, which cares for the last steps alone. Variance channels count in "output" only. On the
-    shipped model, at 1.5 times less work, routers of "clean" are 1.8 dB PSNR ahead of evenly spread
-    whole steps, those of "output" 1.4 dB behind.
+    shipped model, at 1.5 times less work, routers of "clean" come out ahead of evenly
+    spread whole steps, those of "output" behind.
 
     The paper learns for 50,000 iterations and more at a rate of 0.001 with a batch of 64; here the
     rate is a hundred times that, so that some 70 updates of each router, minutes on a CPU, take

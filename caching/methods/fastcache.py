@@ -32,7 +32,7 @@ class FastCache(Method):
     each branch gets a ridge fit on full runs (`Linear`). These maps do not ship: the 24 of the
     shipped model hold 6 MiB, for one number of steps, guidance and sampler only, and four full runs
     fit them anew in seconds. It is the maps that cost most there: plain reuse of the same cells
-    stays 9 dB closer, as one map for all timesteps knows nothing of how they modulate a branch.
+    stays much closer, as one map for all timesteps knows nothing of how they modulate a branch.
     """
 
     threshold: float = number(0.09, 0, 4, "τ", "of the relative change of a block's input")

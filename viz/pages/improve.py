@@ -40,7 +40,7 @@ class Improves:
         try:
             wish = wish_of(minutes, objective, pictures)
         except ValueError as error:
-            yield self.handlers._refuse(visit, str(error))
+            yield self.handlers.refuse(visit, str(error))
             return
         start = visit.state
         stopped = visit.session.begin_run()

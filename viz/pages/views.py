@@ -28,7 +28,7 @@ from viz.place import HIDEABLE, VIEWS
 from viz.state import Repaint, Show
 
 PRESETS = Path(__file__).resolve().parents[2] / "presets" / "demo.json"
-# Where people see a difference; from looking at pictures of the shipped model, not a standard.
+# From looking at pictures of the shipped model, not a standard; the page says that it goes by PSNR.
 SEEN_DB = ((40.0, "No"), (33.0, "Hardly"), (26.0, "A little"), (-math.inf, "Yes"))
 
 
@@ -136,7 +136,7 @@ def demo_html(visit: Visit) -> str:
         worse = worse_words(cached.psnr_db)
         rows = [
             (text.DEMO_FASTER, f"{cached.speedup:.2f}×", f"{time} ([[speed-up|measured]])"),
-            (text.DEMO_WORSE, worse, f"[[PSNR]] {psnr_words(cached.psnr_db)}"),
+            (text.DEMO_WORSE, worse, text.DEMO_BY.format(psnr=psnr_words(cached.psnr_db))),
             (text.DEMO_WORTH, *_worth(cached.psnr_db, fewer.psnr_db, fewer.steps)),
         ]
     items = "".join(
