@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,8 +84,17 @@ class Executor:
         # Only some predictors look at estimates; without them none needs storing.
         self.stores_estimates = any(p.looks_at != "computed" for p in schedule.legend)
         plain = not (keep_all or self.stores_estimates)
+        self.is_plain = not (keep_all or self.memo_use or self.watched)
+        self.cuts = frozenset(self._cuts())
         # By action number: whether the newest output just takes the branch's place.
         self.reuses = [False, *(plain and type(p) is Reuse for p in schedule.legend)]
+
+    def _cuts(self) -> Iterator[int]:
+        """The blocks that something wants the hidden state before, and the end."""
+        yield from (0, self.family.blocks)
+        for key in self.remembered:
+            if isinstance(key, Delta | Probed):
+                yield from (key.stop, key.start if isinstance(key, Delta) else 0)
 
     def cache_bytes(self, *others: Any) -> int:
         """Bytes held for later steps right now, with those of tensors anywhere in `others`."""
@@ -185,6 +194,11 @@ class Executor:
         """The computed branch (N, T, D); stored, noted and watched as later steps need."""
         family, given, s = self.family, run.given, run.s
         state, at = self.state, (block, r)
+        if self.is_plain and not run.is_half:
+            plain: Tensor = family.branch(x, given, s, block, r)
+            if entries or self.last_use[s][block][r] > s:
+                self.store(at, Entry(s, plain, True), entries, s)
+            return plain
         out: Tensor | None = None
         if not run.is_half:
             for n, table in self.memo_use.items():
@@ -312,15 +326,11 @@ class RunningStep:
         self.action_fitted: Any = None
         self.gate: Gate | None = None
         self.extra_macs = 0
-        blocks, branches = executor.family.blocks, len(executor.family.branches)
-        self.blocks, self.branches = blocks, branches
-        self.done = np.full((blocks, branches), COVERED, np.uint8)
-        self.ran = [False] * blocks
+        self.blocks, self.branches = executor.family.blocks, len(executor.family.branches)
+        self.done = np.full((self.blocks, self.branches), COVERED, np.uint8)
+        self.ran = [False] * self.blocks
         self.at: dict[int, Tensor] = {}  # hidden state before block i, where something wants it
-        self.cuts = {0, blocks}
-        for key in executor.remembered:
-            if isinstance(key, Delta | Probed):
-                self.cuts |= {key.stop, key.start if isinstance(key, Delta) else 0}
+        self.cuts: Set[int] = executor.cuts
 
     @property
     def passes(self) -> int:

@@ -234,4 +234,4 @@ def guided(output: Tensor, request: Request, channels: int) -> Tensor:
     if request.passes == 1:
         return output
     cond, null = output.chunk(2)
-    return null + request.cfg_scale * (cond - null)
+    return torch.add(null, cond - null, alpha=request.cfg_scale)

@@ -288,7 +288,7 @@ def _decided(
 ) -> tuple[StepResult, Choice]:
     """One step as a policy decides it."""
     view = EngineView(running)
-    running.cuts |= set(decider.boundaries)
+    running.cuts = running.cuts | set(decider.boundaries)
     running.gate = decider.keep if decider.gates else None
     if decider.probe:
         running.through(running.embed(), 0, decider.probe)

@@ -17,6 +17,7 @@ import numpy as np
 
 from caching.errors import RequestError
 from caching.formats.native import dumps, load_schedule_file
+from caching.measure.decoded import Decoded
 from caching.predict.proxy import Tables
 from caching.schedule import Schedule
 
@@ -93,15 +94,15 @@ class Result:
     recorded: str | None = None  # "recorded on …, 2026-11-21"; None: this session's own run
 
 
-def _pictures(model: Model, run: Run) -> Pictures:
-    """Decode a run's trajectory, fewer frames when decoding is slow."""
+def _pictures(run: Run, decoded: Decoded) -> Pictures:
+    """A run's trajectory decoded, fewer frames when decoding is slow."""
     began = time.perf_counter()
-    model.decode(run.clean[:1])
+    decoded.picture(run.clean[0])
     each_s = time.perf_counter() - began
     count = len(run.clean)
     keep = max(1, min(count, int(DECODE_BUDGET_S / 3 / max(each_s, 1e-6))))
     steps = sorted({round(i) for i in np.linspace(0, count - 1, keep)} - {count - 1})
-    frames = [model.decode(run.clean[s : s + 1])[0].numpy() for s in steps]
+    frames = [decoded.picture(run.clean[s]) for s in steps]
     return Pictures(np.stack([*frames, run.image]), (*steps, count - 1))
 
 
@@ -115,6 +116,8 @@ def tables_of(model: Model, times: BranchTimes, change: np.ndarray) -> Tables:
         compute_ms=times.compute_ms,
         reuse_ms=times.reuse_ms,
         forecast_ms=times.forecast_ms,
+        busy_ms=times.busy_ms,
+        start_ms=times.start_ms,
         fixed_macs=model.family.fixed_macs(),
         compute_macs=np.array(macs, np.int64),
         change=change,
@@ -124,15 +127,18 @@ def tables_of(model: Model, times: BranchTimes, change: np.ndarray) -> Tables:
     )
 
 
-def result_of(model: Model, comparison: Comparison, times: BranchTimes) -> Result:
-    """A finished comparison as plain data; decodes the trajectories."""
+def result_of(
+    model: Model, comparison: Comparison, times: BranchTimes, decoded: Decoded | None = None
+) -> Result:
+    """A finished comparison as plain data; decodes the trajectories, but what `decoded` has."""
+    decoded = decoded or Decoded(model)
     full, cached = comparison.full, comparison.cached
     if full.trace is None:
         raise RequestError("the full run of this comparison has no trace; run it with lags > 0.")
     request = cached.request
     took = comparison.timing.total_ms[comparison.timing.names.index("full")]
     if took:
-        times = times.anchored(float(np.median(took)) / request.steps)
+        times = times.anchored(float(np.median(took)), request.steps)
     runs = {"full": full, "cached": cached, "fewer": comparison.fewer}
     fidelities = {"cached": comparison.cached_fidelity, "fewer": comparison.fewer_fidelity}
     figures = {}
@@ -169,7 +175,7 @@ def result_of(model: Model, comparison: Comparison, times: BranchTimes) -> Resul
         tables=tables_of(model, times, full.trace.rel_l1),
         drift=tuple(float(d) for d in comparison.cached_fidelity.drift),
         figures=figures,
-        pictures={name: _pictures(model, run) for name, run in runs.items()},
+        pictures={name: _pictures(run, decoded) for name, run in runs.items()},
         setting=comparison.timing.setting,
         products=full.trace.likeness.products,
     )
@@ -213,6 +219,8 @@ def _tables(values: Mapping[str, Any], change: np.ndarray) -> Tables:
         change=change,
         source=values["source"],
         forecast_ms=values.get("forecast_ms", 0.0),
+        busy_ms=values.get("busy_ms", 0.0),  # older recordings have these two in fixed_ms
+        start_ms=values.get("start_ms", 0.0),
         embed_macs=values.get("embed_macs", 0),  # older recordings count them as always run
         head_macs=values.get("head_macs", 0),
     )

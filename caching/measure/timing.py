@@ -17,10 +17,9 @@ import torch
 from caching.dynamic.base import Policy
 from caching.engine.fits import Fits
 from caching.engine.record import StepEvent
-from caching.engine.run import Run, iter_sample, noise_of, now
+from caching.engine.run import Run, iter_sample
+from caching.measure.timing_fit import counts_of, drawn_steps, fit_parts
 from caching.models.model import Model
-from caching.predictors.reuse import Reuse
-from caching.predictors.taylor import Taylor
 from caching.schedule import Schedule
 
 
@@ -33,25 +32,25 @@ class BranchTimes:
     reuse_ms: np.ndarray  # float64 (L, R), reusing it
     source: str  # "measured on …"
     forecast_ms: float = 0.0  # what a forecast takes beyond reuse
+    busy_ms: float = 0.0  # what a step takes beyond fixed_ms where any branch is computed
+    start_ms: float = 0.0  # what a run takes once: the modulation of all its steps
 
-    def anchored(self, full_step_ms: float) -> BranchTimes:
-        """In the same proportions, with a full step that takes as long as one did just now.
+    def anchored(self, full_ms: float, steps: int) -> BranchTimes:
+        """In the same proportions, with a full run that takes as long as one did just now.
 
         A machine's speed drifts more than what its parts take of each other does.
         """
-        own = self.fixed_ms + float(self.compute_ms.sum())
-        ratio = full_step_ms / own if own > 0 and full_step_ms > 0 else 1.0
+        own = self.start_ms + steps * (self.fixed_ms + self.busy_ms + float(self.compute_ms.sum()))
+        ratio = full_ms / own if own > 0 and full_ms > 0 else 1.0
         return BranchTimes(
             fixed_ms=ratio * self.fixed_ms,
             compute_ms=ratio * self.compute_ms,
             reuse_ms=ratio * self.reuse_ms,
             source=self.source,
             forecast_ms=ratio * self.forecast_ms,
+            busy_ms=ratio * self.busy_ms,
+            start_ms=ratio * self.start_ms,
         )
-
-
-TIMED = 2
-"""Steps of a run that are timed, after those that fill the cache."""
 
 
 @cache
@@ -77,67 +76,41 @@ def setting_of(model: Model) -> str:
     return f"{device_name(model.device)}, {str(model.dtype).removeprefix('torch.')}"
 
 
-@torch.no_grad()
 def measure_branches(
-    model: Model, *, passes: int = 2, repeats: int = 7, budget_s: float = 3.0
+    model: Model, *, passes: int = 2, repeats: int = 16, budget_s: float = 3.0
 ) -> BranchTimes:
-    """Time whole steps of five kinds, interleaved, and take the parts from their differences.
+    """Time short runs that mix every kind of step, and fit what the parts of a step take.
 
-    Kinds: everything computed, reused or forecast, and each branch alone. Whole steps of real runs
-    are timed, with guidance and sampler, because a branch on its own runs from a warmer cache than
-    it does inside a step.
+    Steps of real runs, with guidance and sampler, because a branch on its own runs from a warmer
+    cache than it does inside a step, and a step that computes leaves the next one a colder cache.
     """
-    family, blocks = model.family, model.blocks
-    count = len(family.branches)
-    reused = np.ones((1 + TIMED, blocks, count), np.uint8)
-    reused[0] = 0
-    kinds = [reused]
-    for r in range(count):
-        alone = reused.copy()
-        alone[1:, :, r] = 0
-        kinds.append(alone)
-    kinds.append(np.zeros_like(reused))
-    # A forecast needs two computed steps before it.
-    kinds.append(np.concatenate([np.zeros_like(reused[:1]), reused * 2]))
-    legend = (Reuse(), Taylor())
-    plans = [Schedule(actions, legend, family.branches) for actions in kinds]
-    taken: list[list[float]] = [[] for _ in kinds]
+    counts, took, turns = [], [], []
     stop = time.perf_counter() + budget_s
     for turn in range(repeats + 1):
-        for which, plan in enumerate(plans):
-            scale = 4.0 if passes == 2 else 1.0
-            events = iter_sample(model, plan, label=0, cfg_scale=scale, sampler="ddim")
-            # Closed before its end, a run decodes nothing.
-            steps = islice(events, plan.steps)
-            of_steps = [event.ms for event in steps if isinstance(event, StepEvent)]
-            if turn:  # the first turn warms up
-                taken[which].append(float(np.median(of_steps[-TIMED:])))
+        plan = drawn_steps(turn, model.blocks, model.branches)
+        scale = 4.0 if passes == 2 else 1.0
+        events = iter_sample(model, plan, label=0, cfg_scale=scale, sampler="ddim")
+        # Closed before its end, a run decodes nothing.
+        steps = islice(events, plan.steps)
+        of_steps = [event.ms for event in steps if isinstance(event, StepEvent)]
+        if turn:  # the first turn warms up
+            counts.append(counts_of(plan))
+            took.extend(of_steps)
+            turns.extend([turn] * plan.steps)
         if turn and time.perf_counter() > stop:
             break
-    none_ms, *alone_ms, full_ms, forecast_ms = (float(np.median(t)) for t in taken)
-    branch_ms = np.array([max(0.0, t - none_ms) for t in alone_ms])
-    # Differences of two medians do not add up exactly; the full step is the figure that must hold.
+    parts = fit_parts(np.concatenate(counts), np.array(took), np.array(turns))
+    reuse_ms = np.full((model.blocks, len(model.branches)), parts.reuse_ms)
     # Where a model is so small that the clock's noise exceeds a branch, the branches take nothing.
-    branch_ms *= max(0.0, full_ms - none_ms) / max(branch_ms.sum(), 1e-9)
-    given = family.condition(
-        torch.tensor([900.0, 880.0], device=model.device),
-        torch.tensor([0, family.classes][:passes], device=model.device),
-    )
-    cell = noise_of(model, [0]).to(model.device, model.dtype)
-    cell = cell.new_zeros(passes, family.tokens, family.width)
-    began = now(model.device)
-    for block in range(blocks):
-        for r in range(count):
-            family.add(cell, cell, given, 1, block, r)
-    add_ms = min((now(model.device) - began) * 1e3, none_ms) / (blocks * count)
-    reuse_ms = np.full((blocks, count), add_ms)
-    compute_ms = reuse_ms + branch_ms / blocks
+    compute_ms = np.maximum(reuse_ms, parts.compute_ms)
     return BranchTimes(
-        fixed_ms=max(0.0, none_ms - add_ms * blocks * count),
+        fixed_ms=parts.fixed_ms,
         compute_ms=compute_ms,
         reuse_ms=reuse_ms,
-        forecast_ms=max(0.0, forecast_ms - none_ms) / (blocks * count),
-        source=f"measured on {setting_of(model)}, median of {len(taken[0])}",
+        forecast_ms=parts.forecast_ms,
+        busy_ms=parts.busy_ms,
+        start_ms=parts.start_ms,
+        source=f"measured on {setting_of(model)}, from {len(counts)} runs",
     )
 
 

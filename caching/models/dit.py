@@ -23,6 +23,9 @@ SHIFT_ATTN, SCALE_ATTN, GATE_ATTN, SHIFT_MLP, SCALE_MLP, GATE_MLP = range(6)
 ATTN, MLP = range(2)
 # Modulations are made for as many steps at a time as fit here; a run of one image needs far less.
 MODULATION_MIB = 256
+# Steps whose modulations are cut out at once: between two steps it costs five times as much, when
+# the processor has forgotten how.
+CUT = 32
 
 
 class _Given:
@@ -39,6 +42,8 @@ class _Given:
         self.made = timesteps  # (S, 6 L + 2, U, 1, D) once it is
         self.step = -1
         self.now: tuple[Tensor, ...] = ()  # of one step: 6 of each block, 2 of the last layer
+        self.first = 0
+        self.cut: list[tuple[Tensor, ...]] = []  # likewise, of the steps from `first` on
 
     def _make(self, s: int) -> None:
         f = self.family
@@ -60,24 +65,34 @@ class _Given:
             m = f.linear(c, b.modulation.weight, b.modulation.bias).view(n, u, 6, 1, d)
             made[:, 6 * i : 6 * i + 6] = m.transpose(1, 2)
         made[:, SCALE_ATTN::3] += 1  # both scales of a block, and the last layer's
-        self.made, self.step = made, -1
+        self.made, self.step, self.cut = made, -1, []
 
     def _at(self, s: int) -> tuple[Tensor, ...]:
-        if s != self.step:
-            if not self.start <= s < self.stop:
-                self._make(s)
-            m = self.made[s - self.start]  # (6 L + 2, U, 1, D)
-            self.now = (m if self.rows is None else m[:, self.rows]).unbind(0)
-            self.step = s
+        if not self.start <= s < self.stop:
+            self._make(s)
+        if self.rows is not None:
+            self.now = self.made[s - self.start][:, self.rows].unbind(0)
+        else:
+            if not 0 <= s - self.first < len(self.cut):
+                self._cut(s)
+            self.now = self.cut[s - self.first]
+        self.step = s
         return self.now
+
+    def _cut(self, s: int) -> None:
+        some = self.made[s - self.start :][:CUT]  # (s, 6 L + 2, U, 1, D)
+        of_all, each = some.flatten(0, 1).unbind(0), some.shape[1]
+        self.cut = [of_all[i : i + each] for i in range(0, len(of_all), each)]
+        self.first = s
 
     def get(self, s: int, block: int, which: int) -> Tensor:
         """Modulation `which` of `block` at step `s`, (N, 1, D); scales have their 1 added."""
-        return self._at(s)[6 * block + which]
+        now = self.now if s == self.step else self._at(s)
+        return now[6 * block + which]
 
     def last(self, s: int) -> tuple[Tensor, Tensor]:
         """Shift and scale of the final layer at step `s`, each (N, 1, D), likewise."""
-        shift, scale = self._at(s)[-2:]
+        shift, scale = (self.now if s == self.step else self._at(s))[-2:]
         return shift, scale
 
 
@@ -130,6 +145,9 @@ class DiT:
         self.learned_sigma = self.out_channels == 2 * int(c.in_channels)
         self.classes = int(c.num_embeds_ada_norm)
         self.eps_out = module.norm_out.eps
+        # Looked up once: diffusers' modules take their time to find a part by its name.
+        self.patches, self.proj_out = module.pos_embed, module.proj_out_2
+        self.proj_in = self.patches.proj
         self.parts = [part_of(i, b) for i, b in enumerate(module.transformer_blocks)]
         self.clock = TimeEmbedding([part.embedder for part in self.parts])
         # One gather each, where views and a permuted copy take several times as long.
@@ -153,13 +171,12 @@ class DiT:
         return _Given(self, timesteps, labels)
 
     def embed(self, latents: Tensor) -> Tensor:
-        patches = self.module.pos_embed
         x = latents.reshape(len(latents), -1).index_select(1, self.by_patch)
         # The convolution as a product, since its patches do not overlap: a convolution's result
         # would have each channel's tokens together, which every later step would be slower on.
-        weight = patches.proj.weight.flatten(1)
-        x = F.linear(x.view(len(x), self.tokens, -1), weight, patches.proj.bias)
-        tokens: Tensor = x + patches.pos_embed
+        weight = self.proj_in.weight.flatten(1)
+        x = F.linear(x.view(len(x), self.tokens, -1), weight, self.proj_in.bias)
+        tokens: Tensor = x + self.patches.pos_embed
         return tokens.to(self.dtype)
 
     def half(self, given: _Rows) -> _Some:
@@ -246,7 +263,7 @@ class DiT:
     def head(self, x: Tensor, given: _Rows, s: int) -> Tensor:
         shift, scale = given.last(s)
         x = torch.addcmul(shift, F.layer_norm(x, (self.width,), eps=self.eps_out), scale)
-        patches: Tensor = self.module.proj_out_2(x)  # (N, T, p p C')
+        patches = F.linear(x, self.proj_out.weight, self.proj_out.bias)  # (N, T, p p C')
         x = patches.flatten(1).index_select(1, self.by_channel)
         return x.view(-1, self.out_channels, *self.latent_shape[1:])
 

@@ -11,11 +11,12 @@ stays small enough to stand in two languages. Per cell, with age = steps since i
              max(1, age / K)
 
 and per step w = 1/2 where only the conditional half of the batch runs, e and h = 0 where there is
-no patch embedding and no final layer, all 1 elsewhere. With ends = e embed_macs + h head_macs:
+no patch embedding and no final layer, all 1 elsewhere; b = 1 where any cell computes any part of
+its branch, else 0. With ends = e embed_macs + h head_macs:
 
     work    = (sum (fixed_macs - embed_macs - head_macs + w ends) + sum w part compute_macs)
               / (all of it computed)
-    ms      = sum w max(e, h) fixed_ms + sum w time
+    ms      = sum (w max(e, h) fixed_ms + w b busy_ms) + start_ms + sum w time
     speedup = ms of the full schedule / ms
     drift   = sum change / (S L R)
 
@@ -59,6 +60,8 @@ class Tables:
         compute_ms: (L, R) milliseconds of a computed branch.
         reuse_ms: (L, R) milliseconds of a reused branch.
         forecast_ms: milliseconds that a forecast takes beyond reuse.
+        busy_ms: milliseconds more of a step where any branch is computed.
+        start_ms: milliseconds that a run takes once.
         fixed_macs: MACs of a step outside all branches.
         compute_macs: int64 (L, R) MACs of a computed branch.
         change: float16 (S, L, R, K) relative L1 change of the branch output at lags 1..K. Given
@@ -83,6 +86,8 @@ class Tables:
     embed_macs: int = 0
     head_macs: int = 0
     forecast_ms: float = 0.0
+    busy_ms: float = 0.0
+    start_ms: float = 0.0
     shares: Mapping[Predictor, NDArray[np.float64]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -98,6 +103,8 @@ class Tables:
             "embed_macs": int(_checked("embed_macs", self.embed_macs, (), whole=True)),
             "head_macs": int(_checked("head_macs", self.head_macs, (), whole=True)),
             "forecast_ms": float(_checked("forecast_ms", self.forecast_ms, ())),
+            "busy_ms": float(_checked("busy_ms", self.busy_ms, ())),
+            "start_ms": float(_checked("start_ms", self.start_ms, ())),
         }
         shares = {p: _checked(f"share of {p.title}", v, shape) for p, v in self.shares.items()}
         for name, value in values.items():
@@ -122,7 +129,7 @@ class Tables:
     @property
     def full_step_ms(self) -> float:
         """Milliseconds of a step with every branch computed."""
-        return self.fixed_ms + float(self.compute_ms.sum())
+        return self.fixed_ms + self.busy_ms + float(self.compute_ms.sum())
 
     @property
     def full_step_macs(self) -> int:
@@ -171,6 +178,8 @@ class Tables:
             "compute_ms": self.compute_ms.reshape(-1).tolist(),
             "reuse_ms": self.reuse_ms.reshape(-1).tolist(),
             "forecast_ms": self.forecast_ms,
+            "busy_ms": self.busy_ms,
+            "start_ms": self.start_ms,
             "fixed_macs": self.fixed_macs,
             "compute_macs": self.compute_macs.reshape(-1).tolist(),
             "change": {
@@ -230,7 +239,9 @@ def predict(schedule: Schedule, tables: Tables) -> Prediction:
     own_ms = tables.reuse_ms + part * (tables.compute_ms - tables.reuse_ms) + extra_ms
     cell_ms = np.where(computed, tables.compute_ms, np.where(covered, 0.0, own_ms))
     macs = _total(kept + batch * ends) + _rows(wide * part * tables.compute_macs)
-    ms = _total(batch * np.maximum(embeds, heads) * tables.fixed_ms) + _rows(wide * cell_ms)
+    busy = (part > 0).any(axis=(1, 2))
+    of_steps = batch * np.maximum(embeds, heads) * tables.fixed_ms + batch * busy * tables.busy_ms
+    ms = _total(of_steps) + tables.start_ms + _rows(wide * cell_ms)
 
     age = schedule.age().astype(np.int64)
     # Cells that are computed or renewed have age 0: index 0 is read for them, and multiplied away.
@@ -241,7 +252,8 @@ def predict(schedule: Schedule, tables: Tables) -> Prediction:
 
     ones, every = np.ones(steps), np.ones(computed.shape)
     full_macs = _total(ones * tables.fixed_macs) + _rows(every * tables.compute_macs)
-    full_ms = _total(ones * tables.fixed_ms) + _rows(every * tables.compute_ms)
+    full_ms = _total(ones * tables.fixed_ms + ones * tables.busy_ms) + tables.start_ms
+    full_ms += _rows(every * tables.compute_ms)
     return Prediction(
         work=macs / full_macs, speedup=full_ms / ms, drift=drift / computed.size, ms=ms
     )

@@ -247,6 +247,10 @@ class Predictor(ABC):
         return {}
 
 
+def _is_one(total: float) -> bool:
+    return abs(total - 1.0) < 1e-12
+
+
 def combine(weights: Sequence[float], outputs: Sequence[Output]) -> Output:
     """The weighted sum of outputs, with as few passes over memory as tensors allow.
 
@@ -261,6 +265,9 @@ def combine(weights: Sequence[float], outputs: Sequence[Output]) -> Output:
         total = cast(Any, outputs[0]) * 0.0
     elif len(terms) == 1 and terms[0][0] == 1.0:
         total = terms[0][1]
+    elif len(terms) == 2 and hasattr(terms[0][1], "lerp") and _is_one(terms[0][0] + terms[1][0]):
+        # On the line through both, as a forecast of order 1 is: one pass instead of two.
+        total = terms[1][1].lerp(terms[0][1], terms[0][0])
     else:
         total = terms[0][1] * terms[0][0]
         for weight, output in terms[1:]:

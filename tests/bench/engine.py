@@ -4,38 +4,39 @@ Everything in turn in one process, float32 on the CPU, one picture with guidance
 diffusers' own DiTPipeline (without its autoencoder), the same mask of whole steps in cache-dit
 (where installed) and in diffusers' MagCache hooks, and the bare matrix products of the blocks as
 the floor. "reached" is the measured speed-up over the own full run, as a share of what the
-multiply-accumulates promise. The shipped model has trained weights, the others random ones of the
-published shapes.
+multiply-accumulates promise, full runs being timed right before and after every schedule; "by its
+parts" is that share by the times of single parts, measured as at a model's load. The shipped model
+has trained weights, the others random ones of the published shapes.
 """
 
 import argparse
 import copy
 import dataclasses
 import importlib.util
-import os
 import statistics
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from diffusers import DDIMScheduler, DiTPipeline, DiTTransformer2DModel
-from diffusers.hooks import MagCacheConfig, apply_mag_cache
+from diffusers import DiTTransformer2DModel
 
 from caching import Model, Schedule, cost_of, sample
 from caching.engine.run import Run
-from caching.measure.timing import setting_of
+from caching.measure.cost import branch_macs
+from caching.measure.result import tables_of
+from caching.measure.timing import measure_branches, setting_of
 from caching.models.loading import SHIPPED_FOLDER
+from caching.predict.proxy import Tables, predict
 from caching.predictors.taylor import Taylor
 from tests.bench.full_size import free_gib
+from tests.bench.peers import GUIDANCE, drawn, obeys, pipeline_of, with_cache_dit, with_mag_cache
 from tests.caching import tiny
 
-GUIDANCE = 2.0
 # Bars of the shipped model: full over diffusers' time, a reused step over a full one, and reached.
 BAR_FULL, BAR_REUSED, BAR_REACHED, BAR_TAYLOR = 0.75, 0.05, 0.97, 0.90
 
@@ -90,9 +91,9 @@ def l2c_like(steps: int, blocks: int) -> Schedule:
     return Schedule(actions)
 
 
-def at_random(steps: int, blocks: int) -> Schedule:
-    """Half of the cells, anywhere, after the first step."""
-    actions = (np.random.default_rng(0).random((steps, blocks, 2)) < 0.5).astype(np.uint8)
+def at_random(steps: int, blocks: int, share: float = 0.5) -> Schedule:
+    """A share of the cells, anywhere, after the first step."""
+    actions = (np.random.default_rng(0).random((steps, blocks, 2)) < share).astype(np.uint8)
     actions[0] = 0
     return Schedule(actions)
 
@@ -106,81 +107,6 @@ def all_reused(steps: int, blocks: int) -> Schedule:
     actions = np.ones((steps, blocks, 2), np.uint8)
     actions[0] = 0
     return Schedule(actions)
-
-
-# -- peers ---------------------------------------------------------------------------------
-
-
-class NoPicture(torch.nn.Module):
-    """An autoencoder that returns latents, so that a pipeline's time is the transformer's."""
-
-    config = SimpleNamespace(scaling_factor=1.0)
-    device = torch.device("cpu")
-    dtype = torch.float32
-
-    def decode(self, latents):
-        return SimpleNamespace(sample=latents)
-
-
-def pipeline_of(module, noise) -> DiTPipeline:
-    """A pipeline over modules of its own that share the weights of `module`."""
-    shared = {id(p): p for p in (*module.parameters(), *module.buffers())}
-    # cache-dit replaces methods of the class, so each pipeline gets a class, of the name it knows.
-    own = type("DiTPipeline", (DiTPipeline,), {})
-    pipe = own(copy.deepcopy(module, shared), NoPicture(), DDIMScheduler(**noise))
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
-
-
-def with_mag_cache(pipe, mask) -> None:
-    """MagCache as a mask: ratio 1 never reaches its threshold, ratio 3 always does."""
-    config = MagCacheConfig(
-        threshold=1.0,
-        max_skip_steps=10**6,
-        retention_ratio=0.0,
-        num_inference_steps=len(mask),
-        mag_ratios=[3.0 if computed else 1.0 for computed in mask],
-    )
-    apply_mag_cache(pipe.transformer, config)
-
-
-def with_cache_dit(pipe, mask) -> None:
-    """cache-dit's static mask; it computes the first block at every step, less it cannot."""
-    os.environ.setdefault("CACHE_DIT_LOG_LEVEL", "error")  # it reads this once, when imported
-    import cache_dit
-
-    config = cache_dit.DBCacheConfig(
-        Fn_compute_blocks=1,
-        Bn_compute_blocks=0,
-        max_warmup_steps=1,
-        num_inference_steps=len(mask),
-        steps_computation_mask=[int(computed) for computed in mask],
-        steps_computation_policy="static",
-        enable_separate_cfg=False,
-    )
-    cache_dit.enable_cache(pipe, cache_config=config)
-
-
-def drawn(pipe, steps: int) -> None:
-    pipe(
-        class_labels=[1],
-        guidance_scale=GUIDANCE,
-        generator=torch.Generator().manual_seed(0),
-        num_inference_steps=steps,
-        output_type="pt",
-    )
-
-
-def obeys(pipe, mask) -> bool:
-    """Whether two runs in a row compute the last block exactly as often as the mask says."""
-    calls = []
-    query = pipe.transformer.transformer_blocks[-1].attn1.to_q
-    handle = query.register_forward_hook(lambda *_: calls.append(1))
-    drawn(pipe, len(mask))
-    first = len(calls)
-    drawn(pipe, len(mask))
-    handle.remove()
-    return first == sum(mask) and len(calls) == 2 * first
 
 
 # -- what is timed -------------------------------------------------------------------------
@@ -198,6 +124,9 @@ class Row:
     # Of our runs: the steps without what comes before and after, and each step but the first.
     stepped: list[float] = field(default_factory=list)
     step_ms: list[float] = field(default_factory=list)
+    # Of our schedules: full runs around each, whole and the steps without the rest.
+    around: list[tuple[float, float]] = field(default_factory=list)
+    schedule: Schedule | None = None
 
     def turn(self) -> None:
         began = time.perf_counter()
@@ -208,8 +137,26 @@ class Row:
             self.step_ms.extend(result.step_ms[1:])
 
     def forget(self) -> None:
-        for kept in (self.seconds, self.stepped, self.step_ms):
+        for kept in (self.seconds, self.stepped, self.step_ms, self.around):
             kept.clear()
+
+
+def take_turn(rows: list[Row], full: Row, order: list[int]) -> None:
+    """Every row once; each of our schedules with a full run right before and after it."""
+    beside = Row(full.name, full.run, full.base)
+    last = -1  # whose full run after is the next one's before
+    for place, i in enumerate(order):
+        row = rows[i]
+        if row.schedule is None or row.work is None:
+            row.turn()
+            continue
+        if last != place:
+            beside.turn()
+        row.turn()
+        beside.turn()
+        whole, stepped = (float(np.mean(kept[-2:])) for kept in (beside.seconds, beside.stepped))
+        row.around.append((whole, stepped))
+        last = place + 1
 
 
 def bare(family, linears, product, steps: int) -> Callable[[], None]:
@@ -272,8 +219,12 @@ def rows_of(name: str, steps: int) -> tuple[Model, list[Row], list[str]]:
     schedules = {
         OURS: Schedule.full(steps, blocks),
         "ours, FORA-2": fora,
+        "ours, FORA-3": Schedule.every(steps, blocks, 3),
+        "ours, FORA-5": Schedule.every(steps, blocks, 5),
         "ours, L2C-like": l2c_like(steps, blocks),
+        "ours, 20 % at random": at_random(steps, blocks, 0.2),
         "ours, 50 % at random": at_random(steps, blocks),
+        "ours, 80 % at random": at_random(steps, blocks, 0.8),
         "ours, FORA-2, Taylor 1": forecast(fora, 1),
         "ours, FORA-2, Taylor 2": forecast(fora, 2),
         REUSED: all_reused(steps, blocks),
@@ -288,7 +239,7 @@ def rows_of(name: str, steps: int) -> tuple[Model, list[Row], list[str]]:
     for label, schedule in schedules.items():
         run = partial(sample, model, schedule, label=1, latents=latents, cfg_scale=GUIDANCE)
         work = None if label == OURS else cost_of(model, schedule).work
-        rows.append(Row(label, run, OURS, work))
+        rows.append(Row(label, run, OURS, work, schedule=schedule))
     peers, left_out = peers_of(
         plain,
         noise,
@@ -309,30 +260,53 @@ def ratio(over: list[float], under: list[float]) -> float:
 
 def reached(row: Row, base: Row) -> tuple[float, float | None]:
     """Measured over promised speed-up: of the whole run, and of our steps alone."""
-    whole = ratio(base.seconds, row.seconds) * row.work
-    return whole, ratio(base.stepped, row.stepped) * row.work if row.stepped else None
+    if not row.around:
+        return ratio(base.seconds, row.seconds) * row.work, None
+    whole, stepped = zip(*row.around, strict=True)
+    return ratio(whole, row.seconds) * row.work, ratio(stepped, row.stepped) * row.work
+
+
+def kept_by_parts(row: Row, tables: Tables) -> float:
+    """The share of the promised speed-up that the times of single parts make."""
+    return predict(row.schedule, tables).speedup * row.work
+
+
+def made_of(model: Model, tables: Tables, steps: int) -> str:
+    """What a full run's time is made of, where that is not in proportion to its products."""
+    cells_ms, macs = tables.compute_ms.sum(axis=0), branch_macs(model).sum(axis=0)
+    fixed_ms = tables.start_ms + steps * (tables.fixed_ms + tables.busy_ms)
+    full_ms, own = fixed_ms + steps * cells_ms.sum(), model.family.fixed_macs()
+    attn, mlp = cells_ms / macs
+    return (
+        f"outside the branches a full run spends {fixed_ms / full_ms:.1%} of its {full_ms:.0f} ms "
+        f"for {own / (own + macs.sum()):.1%} of its products ({tables.start_ms:.1f} ms once, "
+        f"{tables.fixed_ms:.2f} ms a step and {tables.busy_ms:.2f} ms more where it computes); "
+        f"attention takes {attn / mlp:.2f} times as long per product as an mlp; a reused cell "
+        f"{tables.reuse_ms.mean() * 1e3:.0f} us, a computed one {tables.compute_ms.mean():.2f} ms"
+    )
 
 
 def say(name: str, model: Model, steps: int, rows: list[Row], left_out: list[str]) -> None:
     by_name = {row.name: row for row in rows}
     diffusers, ours = by_name[DIFFUSERS].seconds, by_name[OURS]
+    tables = tables_of(model, measure_branches(model), np.zeros((steps, model.blocks, 2, 1)))
     out = [f"\n{name}: {steps} steps with guidance on {setting_of(model)}"]
     out.append(
         f"{'':28} {'seconds':>8} {'fastest':>8} {'of diffusers':>13} {'speed-up':>9} "
-        f"{'promised':>9} {'reached':>8} {'steps alone':>12}"
+        f"{'promised':>9} {'reached':>8} {'steps alone':>12} {'by its parts':>13}"
     )
     cached = [row for row in rows if row.work is not None]
     for row in rows:
         text = f"{row.name:28} {statistics.median(row.seconds):8.3f} {min(row.seconds):8.3f} "
         text += f"{ratio(row.seconds, diffusers):13.2f}"
         if row in cached:
-            base = by_name[row.base]
-            whole, alone = reached(row, base)
-            text += f" {ratio(base.seconds, row.seconds):8.2f}x {1 / row.work:8.2f}x {whole:8.1%}"
-            text += f" {alone:12.1%}" if alone else ""
+            whole, alone = reached(row, by_name[row.base])
+            text += f" {whole / row.work:8.2f}x {1 / row.work:8.2f}x {whole:8.1%}"
+            text += f" {alone:12.1%} {kept_by_parts(row, tables):13.1%}" if alone else ""
         out.append(text)
     reused = statistics.median(by_name[REUSED].step_ms) / statistics.median(ours.step_ms)
     out.append(f"a step with everything reused takes {reused:.1%} of a full step")
+    out.append(made_of(model, tables, steps))
     out.extend(left_out)
     if name == SHIPPED:
         full = ratio(ours.seconds, diffusers)
@@ -340,9 +314,11 @@ def say(name: str, model: Model, steps: int, rows: list[Row], left_out: list[str
         bars = []
         for bar, forecasts in ((BAR_REACHED, False), (BAR_TAYLOR, True)):
             of = [row for row in mine if ("Taylor" in row.name) == forecasts]
-            worst = min(of, key=lambda row: reached(row, ours)[0])
-            share = reached(worst, ours)[0]
-            bars.append((f"{worst.name} reached {share:.1%} (bar {bar:.0%})", share >= bar))
+            shares = {row.name: reached(row, ours)[0] for row in of}
+            worst = min(shares, key=shares.get)
+            held = sum(share >= bar for share in shares.values())
+            text = f"{held} of {len(of)} schedules reach {bar:.0%}, {worst} {shares[worst]:.1%}"
+            bars.append((text, held == len(of)))
         for text, holds in (
             (f"full at {full:.2f} of diffusers' time (bar {BAR_FULL})", full <= BAR_FULL),
             (f"reused step {reused:.1%} (bar {BAR_REUSED:.0%})", reused <= BAR_REUSED),
@@ -369,9 +345,9 @@ def main() -> None:
             sys.stdout.write(f"\n{name}: needs {needed:.0f} GiB of free memory, skipped\n")
             continue
         model, rows, left_out = rows_of(name, steps)
+        full, rng = next(row for row in rows if row.name == OURS), np.random.default_rng(0)
         for turn in range(args.repeats + 1):
-            for row in rows:
-                row.turn()
+            take_turn(rows, full, rng.permutation(len(rows)).tolist())
             if not turn:  # the first warms up
                 for row in rows:
                     row.forget()

@@ -278,7 +278,9 @@ def test_a_branch_never_returns_what_it_was_given():
 # -- modulation ----------------------------------------------------------------------------
 
 
-def test_a_run_that_enters_later_has_the_same_modulation_to_the_bit(monkeypatch):
+@pytest.mark.parametrize("cut", [1, 3, dit_adapter.CUT])
+def test_a_run_that_enters_later_has_the_same_modulation_to_the_bit(monkeypatch, cut):
+    monkeypatch.setattr(dit_adapter, "CUT", cut)
     family = Model.from_modules(tiny.dit(blocks=3)).family
     times, labels = torch.linspace(999, 0, 10).round().long(), torch.tensor([3, 10])
     one = 4 * 6 * family.width * family.blocks * len(labels) / 2**20

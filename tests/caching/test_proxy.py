@@ -63,6 +63,16 @@ def test_a_forecast_takes_its_own_time_and_no_products():
     assert predict(schedule, table).work == predict(reused, tables()).work
 
 
+def test_a_run_has_a_start_and_a_step_that_computes_costs_more():
+    schedule = Schedule.from_rows(["CRRR", "CCRC"])
+    table = tables(busy_ms=0.5, start_ms=2.0)
+    got, before = predict(schedule, table), predict(schedule, tables())
+    assert got.ms == before.ms + 2 + 3 * 0.5  # at step 2 nothing is computed
+    assert got.speedup == (4 * 10.5 + 2) / got.ms
+    assert (got.work, got.drift) == (before.work, before.drift)
+    assert table.full_step_ms == 10.5
+
+
 def test_a_full_schedule_costs_everything_and_drifts_nowhere():
     got = predict(Schedule.full(4, 1), tables())
     assert dataclasses.astuple(got) == (1.0, 1.0, 0.0, 40.0)
@@ -168,6 +178,8 @@ def test_the_page_receives_exactly_the_numbers_that_are_summed_here():
         "compute_ms": [3.0, 6.0],
         "reuse_ms": [0.5, 0.25],
         "forecast_ms": 0.0,
+        "busy_ms": 0.0,
+        "start_ms": 0.0,
         "fixed_macs": 10,
         "compute_macs": [30, 60],
         "change": {"k": 2},

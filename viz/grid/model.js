@@ -34,6 +34,7 @@ function makeTables(raw, S, rows) {
   return {
     K, change, source: raw.source || "",
     fixedMs: raw.fixed_ms, computeMs: raw.compute_ms, reuseMs: raw.reuse_ms, forecastMs: raw.forecast_ms || 0,
+    busyMs: raw.busy_ms || 0, startMs: raw.start_ms || 0,
     fixedMacs: raw.fixed_macs, computeMacs: raw.compute_macs,
     embedMacs: raw.embed_macs || 0, headMacs: raw.head_macs || 0,
   };
@@ -112,7 +113,9 @@ function applyEach(planes, op, model) {
   let place = 0;
   for (let n = 0; n < op.cells.length; n += 2)
     for (let i = op.cells[n]; i < op.cells[n] + op.cells[n + 1]; i++, place++) {
-      if (i % model.S === 0) continue;
+      const step = op.in === "steps" && DIGITS.indexOf(op.to[place]);
+      if (step !== false && !lockedFor("steps", i, step, model)) planes.steps[i] = step;
+      if (step !== false || i % model.S === 0) continue;
       if (op.op === "lock") planes.locks[i] = op.on ? 1 : 0;
       else if (!planes.locks[i]) planes.cells[i] = DIGITS.indexOf(op.to[place]);
     }

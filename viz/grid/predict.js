@@ -5,6 +5,7 @@ function predict(planes, model) {
   const {S, rows} = model, {cells, steps} = planes, t = model.tables;
   const {cells: legend, steps: actions} = model.legends;
   let macs = 0, ms = 0, drift = 0, standing = 0, covered = 0, oldest = 0, fullMacs = 0, fullMs = 0;
+  const busy = new Uint8Array(S);  // steps where any cell computes any part of its branch
   for (let row = 0; row < rows; row++) {
     let age = 0;
     for (let s = 0, i = row * S; s < S; s++, i++) {
@@ -16,6 +17,7 @@ function predict(planes, model) {
       if (!t) continue;
       const brush = legend[cells[i]], batch = actions[steps[s]].half ? 0.5 : 1;
       const part = computed ? 1 : cover ? 0 : shareOf(brush, row);
+      if (part > 0) busy[s] = 1;
       macs += batch * part * t.computeMacs[row];
       ms += batch * (computed ? t.computeMs[row] : cover ? 0
         : t.reuseMs[row] + part * (t.computeMs[row] - t.reuseMs[row])
@@ -28,7 +30,7 @@ function predict(planes, model) {
   }
   const counts = {standing, covered, reused: standing + covered, cells: model.cells, oldest};
   if (!t) return {...counts, work: null, speedup: null, drift: null};
-  const fixed = fixedOf(steps, model);
+  const fixed = fixedOf(steps, busy, model);
   return {
     ...counts, ...fixed, macs, fullMacs, ms, fullMs, driftSum: drift,
     work: (fixed.fixedMacs + macs) / (fixed.fullFixedMacs + fullMacs),
@@ -38,17 +40,17 @@ function predict(planes, model) {
 }
 
 // What all steps take outside the branches, as painted and in the full run.
-function fixedOf(steps, model) {
+function fixedOf(steps, busy, model) {
   const t = model.tables, kept = t.fixedMacs - t.embedMacs - t.headMacs;
   let fixedMacs = 0, fixedMs = 0, fullFixedMacs = 0, fullFixedMs = 0;
   for (let s = 0; s < model.S; s++) {
     const {half, embeds, heads} = model.legends.steps[steps[s]], batch = half ? 0.5 : 1;
     fixedMacs += kept + batch * ((embeds ? t.embedMacs : 0) + (heads ? t.headMacs : 0));
-    fixedMs += batch * (embeds || heads ? t.fixedMs : 0);
+    fixedMs += batch * (embeds || heads ? t.fixedMs : 0) + batch * busy[s] * t.busyMs;
     fullFixedMacs += t.fixedMacs;
-    fullFixedMs += t.fixedMs;
+    fullFixedMs += t.fixedMs + t.busyMs;
   }
-  return {fixedMacs, fixedMs, fullFixedMacs, fullFixedMs};
+  return {fixedMacs, fixedMs: fixedMs + t.startMs, fullFixedMacs, fullFixedMs: fullFixedMs + t.startMs};
 }
 
 // What a brush computes of a branch: nothing where it says nothing, or where nobody knows.
