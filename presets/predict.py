@@ -33,8 +33,8 @@ def taught(classes: int) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m presets.predict", description=__doc__)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--schedules", type=int, default=720)
-    parser.add_argument("--pool", type=int, default=POOL)
+    parser.add_argument("--schedules", type=int, default=872)
+    parser.add_argument("--pool", type=int, default=2 * POOL)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("build/predict"))
     parser.add_argument("--out", type=Path, default=SHIPPED)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +23,25 @@ part forecast by Taylor."""
 Grid = NDArray[np.bool_]
 
 
-def drawn(seed: int, change: NDArray[np.floating], branches: tuple[str, ...]) -> Iterator[Drawn]:
+def drawn(
+    seed: int,
+    change: NDArray[np.floating],
+    branches: tuple[str, ...],
+    kinds: Sequence[str] = KINDS,
+) -> Iterator[Drawn]:
     """An endless stream of (kind, schedule), the kinds in turn; none computes everything.
 
     Args:
         seed: the same gives the same stream.
         change: (S, L, R, K) relative changes, which thresholds are drawn against.
         branches: R names.
+        kinds: of `KINDS`, in any order, as often as each is wanted in a round.
     """
     if change.shape[0] < 2:
         raise ScheduleError("schedules of one step were to be drawn: it has nothing to reuse")
     rng = np.random.default_rng(seed)
     while True:
-        for kind in KINDS:
+        for kind in kinds:
             schedule = None
             while schedule is None or schedule.is_full:
                 schedule = _make(rng, kind, change, branches)

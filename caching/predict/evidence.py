@@ -4,11 +4,12 @@ Runs y (N,) on features z (N, F) are taken as jointly normal, with a level commo
 
     C = bend² near + slope² z · z' / F + shared (level² + way² near) + noise² exp(2 b (ŷ - mean))
 
-near = exp(-|z - z'|² / 2 F), every feature counted in a unit of its own. `shared` says what part of
-their pictures two runs have in common, since pictures differ in how much any schedule does to them,
-and each in its own way in what similar schedules do; noise may rise with PSNR. Units, level, way,
-noise and b descend the negative log likelihood (Rasmussen & Williams, ch. 5), held by a wide prior
-on the units, so that a feature that explains little comes to count little.
+near = 1 / sqrt(1 + |z - z'|² / F), every feature counted in a unit of its own: it falls off slowly,
+as a sum over many lengths would, and makes the runs likelier than one length does. `shared` says
+what part of their pictures two runs have in common, since pictures differ in how much any schedule
+does to them, and each in its own way in what similar schedules do; noise may rise with PSNR. Units,
+level, way, noise and b descend the negative log likelihood (Rasmussen & Williams, ch. 5), held by a
+wide prior on the units, so that a feature that explains little comes to count little.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def _bend(product: Array, length: float) -> Array:
     """From z · z' / F of all pairs."""
     own = np.diag(product)
     squares = np.maximum(own[:, None] + own - 2 * product, 0)
-    return np.asarray(BEND_DB**2 * np.exp(-squares / (2 * length**2)))
+    return np.asarray(BEND_DB**2 / np.sqrt(1 + squares / length**2))
 
 
 def _descended(z: Array, y: Array, shared: Array, rise: Array, *, rising: bool) -> Evidence:
@@ -115,7 +116,8 @@ def _weighed(
     determinant = float(np.linalg.slogdet(covered)[1])
     unlikely = 0.5 * float((y - mean) @ weights + determinant + far @ far)
     pull = np.outer(weights, weights) - inverse
-    near = pull * (bent + way)
+    # Of 1 / sqrt(1 + x) by x / 2 it is the cube, less.
+    near = pull * (bent + way) * (bent / BEND_DB**2) ** 2
     moved = near.sum(axis=1) @ u**2 - np.einsum("nf,nf->f", u, near @ u)
     straight = SLOPE_DB**2 * np.einsum("nf,nf->f", u, pull @ u)
     own = np.diag(pull) * noise

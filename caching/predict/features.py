@@ -34,6 +34,10 @@ NAMES = (
     "largest share of a step's cells reused",
     "share of steps with a reused cell",
     "share of rows with a reused cell",
+    "response, answered by what is computed",
+    "the same, squared step by step",
+    "the same, squared row by row",
+    "the same, squared cell by cell",
     # shares, 0..1
     *(f"additive response in quarter {i + 1} of the steps" for i in range(QUARTERS)),
     *(f"additive response in third {i + 1} of the blocks" for i in range(THIRDS)),
@@ -49,7 +53,7 @@ NAMES = (
     "relative changes of forecasts",
 )
 
-LEVELS = 17  # the first so many are in dB
+LEVELS = 21  # the first so many are in dB
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,6 +138,8 @@ def features(schedule: Schedule, response: Response) -> NDArray[np.float64]:
 
     opened, held = effects(response.open), effects(response.held)
     own = (opened**2).sum(axis=0)  # (S, L R)
+    answered = held + (opened - held) * _answering(reused)
+    answered *= _lasting(reused, response)
     flat_change = response.change.reshape(steps, rows, ages)
     moved = flat_change[s.step, s.row, known - 1].astype(np.float64) * beyond * np.abs(s.weight)
     change = np.bincount(cell, moved, size).astype(np.float64).reshape(steps, rows)
@@ -157,6 +163,10 @@ def features(schedule: Schedule, response: Response) -> NDArray[np.float64]:
         reused.mean(axis=1).max(),
         reused.any(axis=1).mean(),
         reused.any(axis=0).mean(),
+        (answered.sum(axis=(1, 2)) ** 2).sum(),
+        (answered.sum(axis=2) ** 2).sum(),
+        (answered.sum(axis=1) ** 2).sum(),
+        (answered**2).sum(),
     ]
     # With a floor, because the dB of nothing is not a number.
     in_db = np.maximum(10 * np.log10(np.maximum(levels, 1e-300)), FLOOR_DB)
@@ -189,6 +199,31 @@ def _parts(
             table[forecast].sum(),
         ]
     )
+
+
+def _answering(reused: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(S, L R): share of the later cells of its step that are computed, and so answer a cell."""
+    computed = (~reused).astype(np.float64)
+    later = np.cumsum(computed[:, ::-1], axis=1)[:, ::-1] - computed
+    count = np.arange(reused.shape[1])[::-1]
+    return np.asarray(later / np.maximum(count, 1))
+
+
+def _lasting(reused: NDArray[np.bool_], response: Response) -> NDArray[np.float64]:
+    """(S, L R): what is left of effects because steps of a span do not answer, by how much of these
+    steps is reused: all of `Response.lasting` where they are reused whole."""
+    steps, rows = reused.shape
+    share, lasting = reused.mean(axis=1), response.lasting
+    left = np.ones((steps, rows))
+    for row in range(rows):
+        start = 0
+        for s in range(1, steps + 1):
+            if s == steps or not reused[s, row]:
+                if s - start > 1:
+                    between = slice(start + 1, s)
+                    left[between, row] += (lasting[start, s] - 1) * share[between].mean()
+                start = s
+    return left
 
 
 def _spans(reused: NDArray[np.bool_], response: Response) -> float:

@@ -1,6 +1,6 @@
 """From first-order sums to dB: a smooth function learned from runs, which says how sure it is.
 
-    PSNR = m + sum over features f of w_f z_f + sum over runs i of c_i exp(-|z - z_i|² / (2 F l²))
+    PSNR = m + sum over features f of w_f z_f + sum over runs i of c_i / sqrt(1 + |z - z_i|² / F l²)
 
 z being the features in units of what each counts. Straight in the logs of the sums (ridge
 regression), bent by what similar schedules did (Gaussian process regression, of which this is the
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from caching.errors import ScheduleError
-from caching.predict.evidence import BEND_DB, SLOPE_DB, by_evidence, signal
+from caching.predict.evidence import BEND_DB, BEST_DB, SLOPE_DB, by_evidence, signal
 from caching.predict.features import NAMES, features
 from caching.predict.response import Response
 from caching.schedule import Schedule
@@ -75,7 +75,7 @@ class Estimator:
             object.__setattr__(self, name, array)
 
     def of(self, values: NDArray[np.float64]) -> Estimate:
-        """From features (F,)."""
+        """From features (F,); beyond 60 dB rounding decides, so that is the most."""
         z = ((values - self.center) / self.spread)[None]
         near = _bend(z, self.known, self.length)
         db = self.level_db + float(z[0] @ self.slopes) + float(near[0] @ self.bends)
@@ -83,7 +83,7 @@ class Estimator:
         both = near[0] * BEND_DB**2 + SLOPE_DB**2 * (self.known @ z[0]) / z.shape[1]
         unsure = max(own - float(both @ self.inverse @ both), 0.0) ** 0.5
         half = self.widen * (unsure**2 + self.median_db**2) ** 0.5
-        return Estimate(db, db - half, db + half)
+        return Estimate(*(min(end, BEST_DB) for end in (db, db - half, db + half)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the page: all that `of` needs but `inverse`."""
@@ -193,7 +193,7 @@ def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
 
 def _bend(a: NDArray[np.float64], b: NDArray[np.float64], length: float) -> NDArray[np.float64]:
-    """exp(-|a - b|² / 2 F l²) of all pairs."""
+    """1 / sqrt(1 + |a - b|² / F l²) of all pairs."""
     squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
-    near: NDArray[np.float64] = np.exp(-np.maximum(squares, 0) / (2 * a.shape[1] * length**2))
+    near: NDArray[np.float64] = (1 + np.maximum(squares, 0) / (a.shape[1] * length**2)) ** -0.5
     return near

@@ -23,7 +23,7 @@ from caching.predict.response import Response
 from caching.schedule import Schedule
 
 SHIPPED = Path(__file__).resolve().parents[2] / "presets" / "predictions"
-VERSION = 2
+VERSION = 3
 MAX_BYTES = 64 * 2**20
 ARRAYS = ("center", "spread", "known", "bends", "slopes")
 NUMBERS = ("level_db", "length", "widen", "median_db", "spearman", "runs")

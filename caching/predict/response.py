@@ -20,6 +20,7 @@ import base64
 import io
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -125,6 +126,24 @@ class Response:
     def span_error(self) -> NDArray[np.float64]:
         """(S, S + 1): likewise if all steps between computed steps i and j are; NaN as `spans`."""
         return np.asarray((self.spans.astype(np.float64) ** 2).sum(axis=0))
+
+    @cached_property
+    def lasting(self) -> NDArray[np.float64]:
+        """(S, S + 1): the effect of reusing all steps between i and j when none of them answers,
+        over that when all do; beyond the ages known that of the longest known span."""
+        steps, ages = self.steps, self.ages
+        whole = self.held.astype(np.float64).sum(axis=(2, 3)) * self.unit  # (G, S, A)
+        span, ratio = self.span_error, np.ones((steps, steps + 1))
+        for i in range(steps):
+            answered = np.zeros(len(whole))
+            for s in range(i + 1, steps):
+                ratio[i, s + 1] = ratio[i, s]
+                if s - i <= ages:
+                    answered = answered + whole[:, s, s - i - 1]
+                    if (most := float((answered**2).sum())) > 0:
+                        ratio[i, s + 1] = (span[i, s + 1] / most) ** 0.5
+        ratio.setflags(write=False)
+        return ratio
 
     # -- to keep and to send -----------------------------------------------------------------
 

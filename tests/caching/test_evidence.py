@@ -19,14 +19,14 @@ def made_up(count=40, features=3, *, seed=0):
 def covariance(a, b):
     """The formula of the module, pair by pair."""
     gap = ((a[:, None] - b[None]) ** 2).mean(axis=-1)
-    return BEND_DB**2 * np.exp(-gap / 2) + SLOPE_DB**2 * a @ b.T / a.shape[1]
+    return BEND_DB**2 / np.sqrt(1 + gap) + SLOPE_DB**2 * a @ b.T / a.shape[1]
 
 
 def test_what_features_explain_is_the_formula():
     z = made_up()[0]
     np.testing.assert_allclose(signal(z), covariance(z, z), atol=1e-9)
     gap = ((z[:, None] - z[None]) ** 2).mean(axis=-1)
-    longer = BEND_DB**2 * np.exp(-gap / (2 * 1.5**2)) + SLOPE_DB**2 * z @ z.T / 3
+    longer = BEND_DB**2 / np.sqrt(1 + gap / 1.5**2) + SLOPE_DB**2 * z @ z.T / 3
     np.testing.assert_allclose(signal(z, 1.5), longer, atol=1e-9)
 
 

@@ -44,8 +44,10 @@ function psnrWith({q, as, sums, spare, now, response, reused}, i) {
   line[i % S] = line[i % S] === COMPUTED ? REUSED : COMPUTED;
   fillRow(q, row, line, spare, 0);
   if (!reused) {  // nothing to move from: the prediction itself
-    const alone = makeSums(q);
+    const alone = makeSums(q), whole = as.slice();
+    whole.set(line, row * S);
     addRow(q, alone, row, spare, 0);
+    addAnswered(q, alone, row, spare, 0, whole);
     return {then: psnrOf(q, alone)};
   }
   // Of a last cell that is computed nothing is left, which is far beyond the best.
@@ -73,18 +75,30 @@ function driftWith({planes, model, now}, i, to) {
 const changeAt = ({tables: t}, i, age) =>
   t.change[i * t.K + Math.min(age, t.K) - 1] * Math.max(1, age / t.K);
 
-// Milliseconds of the cell as it is and as it would be, for the batch that its step runs.
+// Milliseconds of the cell as it is and as it would be, for the batch that its step runs; with what
+// the step takes more, if no other cell of it computes anything.
 function timeWith({planes, model}, i, to) {
   const t = model.tables, row = Math.floor(i / model.S);
   if (!t) return {ms: null};
   const batch = model.legends.steps[planes.steps[i % model.S]].half ? 0.5 : 1;
-  const computes = batch * t.computeMs[row];
-  const brush = model.legends.cells[planes.cells[i]], part = shareOf(brush, row);
+  const wakes = t.busyMs && !busyBeside(planes, i, model) ? t.busyMs : 0;
+  const computes = batch * (t.computeMs[row] + wakes);
+  const brush = model.legends.cells[planes.cells[i]];
+  const part = to === "compute" ? shareOf(brush, row) : 0;
   const extra = to === "compute" && brush.kind === "forecast" ? t.forecastMs : 0;
-  const stands = batch * (t.reuseMs[row] + extra
-    + (to === "compute" ? part : 0) * (t.computeMs[row] - t.reuseMs[row]));
+  const stands = batch * (t.reuseMs[row] + extra + part * (t.computeMs[row] - t.reuseMs[row])
+    + (part > 0 ? wakes : 0));
   const [msNow, msThen] = to === "compute" ? [stands, computes] : [computes, stands];
   return {ms: msThen - msNow, msNow, msThen};
+}
+
+// Whether another cell of the step computes any part of its branch.
+function busyBeside({cells, steps}, i, model) {
+  const own = Math.floor(i / model.S);
+  for (let row = 0, at = i % model.S; row < model.rows; row++, at += model.S)
+    if (row !== own && !coverOf(steps, at, model)
+      && (cells[at] === COMPUTE || shareOf(model.legends.cells[cells[at]], row) > 0)) return true;
+  return false;
 }
 
 // In words ---------------------------------------------------------------------------------

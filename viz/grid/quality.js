@@ -15,6 +15,7 @@ function makeSums(q) {
     rowReused: new Int32Array(rows), rowOldest: new Int32Array(rows),
     heldOwn: 0, changeSquares: 0, ages: 0, ownAges: 0,
     forecastOwn: 0, forecastChange: 0, youngOwn: 0, middleOwn: 0,
+    answered: new Float64Array(G), stepAnswered: new Float64Array(S * G), rowAnswered: 0, ownAnswered: 0,
   };
 }
 
@@ -57,6 +58,31 @@ function addRow(q, sums, row, effects, at) {
   sums.rowOldest[row] = oldest;
 }
 
+// A row's cells as what is computed answers them, added once all rows are in the sums; `as` says what
+// every cell of the grid is.
+function addAnswered(q, sums, row, effects, at, as) {
+  const {S, G, rows, lasting} = q, {open, held} = effects, along = new Float64Array(G);
+  for (let s = 1, from = row * S; s < S; s++) {
+    if (as[from + s] === COMPUTED) continue;
+    let end = s, share = 0;
+    for (; end < S && as[from + end] !== COMPUTED; end++) share += sums.stepReused[end] / rows;
+    const left = 1 + (lasting[(s - 1) * (S + 1) + end] - 1) * (share / (end - s));
+    for (; s < end; s++) {
+      let later = 0;
+      for (let other = row + 1; other < rows; other++) if (as[other * S + s] === COMPUTED) later++;
+      const part = later / Math.max(1, rows - 1 - row);
+      for (let g = 0, i = (at + s) * G, to = s * G; g < G; g++, i++, to++) {
+        const effect = (held[i] + (open[i] - held[i]) * part) * left;
+        along[g] += effect;
+        sums.answered[g] += effect;
+        sums.stepAnswered[to] += effect;
+        sums.ownAnswered += effect * effect;
+      }
+    }
+  }
+  sums.rowAnswered += squares(along, 0, G);
+}
+
 function squares(list, from, to) {
   let sum = 0;
   for (let i = from; i < to; i++) sum += list[i] * list[i];
@@ -79,6 +105,7 @@ function featuresOf(q, sums) {
     reused ? sums.ages / reused : 0, sums.ownAges / Math.max(own, TINY),
     sums.stepReused.reduce((a, b) => Math.max(a, b), 0) / rows,
     sums.stepReused.filter(n => n > 0).length / S, sums.rowReused.filter(n => n > 0).length / rows,
+    squares(sums.answered, 0, G), squares(sums.stepAnswered, 0, S * G), sums.rowAnswered, sums.ownAnswered,
   ];
   const shares = [
     ...partsOf(q, sums.stepOwn, sums.rowOwn), sums.forecastOwn,
@@ -117,7 +144,7 @@ function spansOf(q, sums) {
 
 const inSpreads = (runs, features) => features.map((x, f) => (x - runs.center[f]) / runs.spread[f]);
 
-// exp(-|z - z_i|² / 2 F l²) and z · z_i / F, for all runs.
+// 1 / sqrt(1 + |z - z_i|² / F l²) and z · z_i / F, for all runs.
 function nearness(runs, z) {
   const {N, F, known, length} = runs, near = new Float64Array(N), along = new Float64Array(N);
   for (let n = 0, i = 0; n < N; n++) {
@@ -127,7 +154,7 @@ function nearness(runs, z) {
       apart += gap * gap;
       product += z[f] * known[i];
     }
-    near[n] = Math.exp(-apart / (2 * F * length * length));
+    near[n] = 1 / Math.sqrt(1 + apart / (F * length * length));
     along[n] = product / F;
   }
   return {near, along};
@@ -187,6 +214,7 @@ function standOf(q, planes, model) {
     fillRow(q, row, as.subarray(row * q.S, (row + 1) * q.S), effects, row * q.S);
     addRow(q, sums, row, effects, row * q.S);
   }
+  for (let row = 0; row < q.rows; row++) addAnswered(q, sums, row, effects, row * q.S, as);
   return {q, as, effects, sums};
 }
 
@@ -195,5 +223,6 @@ function expectPsnr(q, planes, model) {
   const stand = standOf(q, planes, model);
   if (stand.unknown) return stand;
   if (!stand.as.some(kind => kind)) return {equal: true};
-  return estimateOf(q.runs, featuresOf(q, stand.sums));
+  const {db, low, high} = estimateOf(q.runs, featuresOf(q, stand.sums)), most = x => Math.min(q.best, x);
+  return {db: most(db), low: most(low), high: most(high)};
 }

@@ -18,13 +18,33 @@ function makeQuality(raw, model) {
   if (S !== model.S || L !== model.L || R !== model.R) return null;
   const first = new Int32Array(S + 1);  // where the ages of a step begin within a row's
   for (let s = 0; s < S; s++) first[s + 1] = first[s] + Math.min(s, A);
-  return {
+  return withLasting({
     S, L, R, A, G: strong + weak, rows: L * R, first, ages: first[S], unit: raw.unit,
     open: effectsOf(raw.open, strong, weak), held: effectsOf(raw.held, strong, weak),
     change: decodeHalves(raw.change), source: raw.source, best: raw.best_db,
     spans: Float64Array.from(new Float32Array(bytesOf(raw.spans).buffer), x => x * x),
     runs: makeRuns(raw.estimator, F),
-  };
+  });
+}
+
+// Of all steps between i and j reused: their effect when none of them answers over that when all do.
+function withLasting(q) {
+  const {S, A, G, rows, first, ages, held, unit, spans} = q, lasting = new Float64Array(S * (S + 1)).fill(1);
+  for (let i = 0; i < S; i++) {
+    const answered = new Float64Array(G);
+    for (let s = i + 1; s < S; s++) {
+      const at = i * (S + 1) + s + 1, age = s - i;
+      lasting[at] = lasting[at - 1];
+      if (age > A) continue;
+      for (let row = 0; row < rows; row++) {
+        const from = (row * ages + first[s] + age - 1) * G;
+        for (let g = 0; g < G; g++) answered[g] += held[from + g];
+      }
+      const most = squares(answered, 0, G) * unit * unit;
+      if (most > 0) lasting[at] = Math.sqrt(spans[at] / most);
+    }
+  }
+  return {...q, lasting};
 }
 
 // G effects for every cell and age, which single precision holds exactly.
