@@ -1,206 +1,222 @@
-"""`python -m tests.bench.budget`: the budget's schedules against every way to reuse at equal MACs.
+"""`python -m tests.bench.budget`: the budget slider against every method, at equal time.
 
-Held-out seeds of all classes, the response from noise that no seed gives. A rival is tuned to cost
-no more than a full run over 1.5, 2 or 3; the budget then gets what that rival costs, not more.
+Every method that only reuses is tuned to 1.5, 2 and 3 times fewer multiply-accumulates as a study
+tunes it, TaylorSeer to 3 and 5. Over 64 seeds that nothing was fitted on, each is compared with the
+slider at the milliseconds that it takes itself, and at its multiply-accumulates: the slider's PSNR
+is read between two of its schedules, picture by picture. Bar: higher PSNR than all of them at equal
+measured time.
 
-Rows: "filled" is whole steps topped up with single cells, "steps" whole steps alone, "blocks" one
-pattern for each branch, "free" every row by itself under the additive response. Bar: higher PSNR,
-in the mean over seeds, than every rival that only reuses. Fewer plain steps are shown beside them:
-the honest rival of all caching.
+Times are of one picture, all schedules in turn in one process, the least of all rounds. Everything
+is kept in --work, and a bench that was stopped goes on there: a folder of `python -m caching study`
+with the same steps and seeds has the rivals' pictures already.
 """
 
+from __future__ import annotations
+
 import argparse
+import hashlib
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from caching import Schedule, load_model, sample
-from caching.measure.cost import branch_macs
+from caching import load_model
+from caching.formats.native import dumps
 from caching.measure.timing import setting_of
-from caching.policies.budget import Costs, at_speedup, budget_schedules
-from caching.policies.filled import filled_schedules
-from caching.policies.interval import every
-from caching.policies.threshold import smoothcache
-from caching.predict.adjoint import build_response
-from caching.predict.calibration import psnr_db
-from caching.predict.response import Response
+from caching.methods.budget import Budget
+from caching.methods.setting import ModelSetting
+from caching.study import rivals
+from caching.study.bootstrap import interval
+from caching.study.judge import Judge
+from caching.study.ledger import Conditions, Ledger
+from tests.bench.equal import at_cost, rising
+from tests.bench.rivals import DECIDES, FORECASTS, REUSES, Judged, Ring
 
-GUIDANCE, FIRST_SEED, TOGETHER = 2.0, 40_000, 8
-SPEEDUPS = (1.5, 2.0, 3.0)
+GUIDANCE, SAMPLER = 2.0, "ddim"
+FIRST_SEED, FIRST_TUNING_SEED, TUNING = 0, 1_000_000, 6  # those of a study
+FEW, CLEAR_DB = 16, 3.0
+"""A method this far behind over so many pictures is not run over the others."""
+TIMED_DB = 6.0
+"""A method this far behind at equal multiply-accumulates is not timed."""
+
+SLIDER = {
+    "reuse": (1.3, 1.5, 1.7, 1.9, 2.0, 2.2, 2.5, 3.0, 3.24, 3.8),
+    "taylor": (2.4, 2.7, 3.0, 3.5, 4.5, 5.0),
+}
+"""Speed-ups asked of the slider; whole steps come in portions, so some get the same grid."""
+FINE = 40
+SLIDER_FINE = {"reuse": (1.5, 1.75, 2.0, 2.5, 3.0, 3.6, 4.2), "taylor": (2.75, 3.0, 4.0, 4.75, 5.0)}
+"""Likewise from so many steps on: there whole steps are small portions, and runs are long."""
+TARGETS = {"reuse": (1.5, 2.0, 3.0), "taylor": (3.0, 5.0)}
 
 
-def say(text):
+def say(text: str) -> None:
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
-def tuned(make, fast_enough):
-    """The schedule of the least threshold that is fast enough, by bisection."""
-    low, high = 1e-4, 10.0
-    for _ in range(40):
-        middle = (low * high) ** 0.5
-        low, high = (low, middle) if fast_enough(make(middle)) else (middle, high)
-    return make(high)
+def slider(ring: Ring, brush: str) -> list[Judged]:
+    """The slider's schedules over all pictures, least work first."""
+    made: dict[str, rivals.Contender] = {}
+    asked = SLIDER if ring.judge.conditions.steps < FINE else SLIDER_FINE
+    for x in asked[brush]:
+        method = Budget(speedup=min(x, 5.0), brush=brush)
+        plan = method.plan(ring.setting)
+        # What was found of a budget before its search was changed is of another grid.
+        grid = hashlib.sha256(dumps(plan.schedule).encode()).hexdigest()[:12]
+        one = rivals.of_method(method, plan)
+        made.setdefault(grid, replace(one, controls={"grid": grid}))
+    found = [ring.judged(one) for one in made.values()]
+    return sorted(found, key=lambda one: one.work)
 
 
-def rivals(model, steps, change, fast_enough):
-    """Name -> schedule that only reuses, each the least fast of its kind that is fast enough."""
-
-    def evenly(n):
-        computed = np.zeros(steps, bool)
-        computed[np.round(np.linspace(0, steps - 1, n)).astype(int)] = True
-        return Schedule.from_steps(computed, model.blocks, branches=model.branches)
-
-    def fora(align):
-        plans = (every(steps, model.blocks, n, align=align) for n in range(1, steps + 1))
-        return next(plan for plan in plans if fast_enough(plan))
-
-    def scattered(order, share):
-        cells = order < share
-        cells[0] = False
-        return Schedule(cells.astype(np.uint8), branches=model.branches)
-
-    rng = np.random.default_rng(3)
-    order = rng.random((steps, model.blocks, len(model.branches)))
-    odd = np.where((np.arange(steps) % 2 == 1)[:, None, None], order, 1 + order)
-    shares = np.linspace(0, 2, 2001)
-    look = min(3, change.shape[3])
-    return {
-        "SmoothCache, per branch": tuned(
-            lambda a: smoothcache(change, a, lookahead=look, branches=model.branches), fast_enough
-        ),
-        "threshold, per block": tuned(
-            lambda a: smoothcache(change, a, lookahead=look, per="block", branches=model.branches),
-            fast_enough,
-        ),
-        "evenly spaced steps": next(
-            plan for n in range(steps, 0, -1) if fast_enough(plan := evenly(n))
-        ),
-        "FORA, every N": fora("end"),
-        "FORA, from step 0": fora("start"),
-        "random cells": next(
-            plan for share in shares if fast_enough(plan := scattered(order, share))
-        ),
-        "random cells, odd first": next(
-            plan for share in shares if fast_enough(plan := scattered(odd, share))
-        ),
-    }
+def against(
+    ring: Ring, brush: str, methods: tuple[str, ...]
+) -> tuple[list[tuple[float, Judged]], list[str]]:
+    """Rivals with the speed-up each was tuned to, and words on those that there are not."""
+    mine = slider(ring, brush)
+    work, psnr = [m.work for m in mine], [m.psnr_db for m in mine]
+    found, missing = [], []
+    for target in TARGETS[brush]:
+        own = [] if brush != "reuse" else [
+            rivals.even(ring.judge.full_plan, target, ring.judge.work),
+            rivals.random_cells(ring.judge.full_plan, target, ring.judge.work),
+        ]  # fmt: skip
+        for name in methods:
+            one = ring.tuned(name, target)
+            if isinstance(one, str):
+                missing.append(f"{name} at {target:g}×: {one}")
+            else:
+                own.append(one)
+        for one in own:
+            at = at_cost(work, psnr, 1 / target)
+            behind = None if at is None else float(at[:FEW].mean()) - CLEAR_DB
+            judged = ring.judged(one, behind)
+            found.append((target, judged))
+            say(f"  {target:g}× {judged.psnr_db.mean():6.2f} dB  {one.words}")
+    return found, missing
 
 
-class Judge:
-    """Runs schedules on the held-out pictures, each schedule once."""
+def close(ring: Ring, brush: str, found: list[tuple[float, Judged]]) -> list[Judged]:
+    """The rivals that time could bring before the slider: the others lie too far behind."""
+    mine = slider(ring, brush)
 
-    def __init__(self, model, steps, seeds):
-        self.model, self.steps, self.known = model, steps, {}
-        groups = [range(i, min(i + TOGETHER, seeds)) for i in range(0, seeds, TOGETHER)]
-        count = len(model.class_names)
-        self.asked = [
-            {
-                "label": [i % count for i in g],
-                "seed": [FIRST_SEED + i for i in g],
-                "cfg_scale": GUIDANCE,
-            }
-            for g in groups
-        ]
-        self.fulls = [sample(model, None, steps=steps, **a) for a in self.asked]
+    def behind(rival: Judged) -> float:
+        gain = gains(mine, [m.work for m in mine], rival, rival.work)
+        return np.inf if gain is None else float(gain.mean())
 
-    def of(self, schedule, steps=None):
-        """Mean PSNR and latent error, and milliseconds for one picture."""
-        key = steps or schedule
-        if key not in self.known:
-            psnr, error, ms = [], [], []
-            for asked, full in zip(self.asked, self.fulls, strict=True):
-                run = sample(self.model, schedule, steps=steps or self.steps, **asked)
-                psnr.append(psnr_db(run, full))
-                gap = (run.latents - full.latents).flatten(1).norm(dim=1)
-                error.append((gap / full.latents.flatten(1).norm(dim=1)).numpy())
-                ms.append(run.step_ms.sum() / len(asked["label"]))
-            self.known[key] = (
-                float(np.concatenate(psnr).mean()),
-                float(np.concatenate(error).mean()),
-                float(np.median(ms)),
-            )
-        return self.known[key]
+    return [rival for _, rival in found if behind(rival) < TIMED_DB]
+
+
+def gains(mine: list[Judged], costs: list[float], rival: Judged, cost: float) -> np.ndarray | None:
+    """(N,) what the slider gains on every picture at the rival's cost."""
+    count = len(rival.psnr_db)
+    at = at_cost(list(rising(costs)), [m.psnr_db[:count] for m in mine], cost)
+    return None if at is None else at - rival.psnr_db
+
+
+def table(ring: Ring, brush: str, found: list[tuple[float, Judged]]) -> list[str]:
+    """Prints it; gives the rivals that the bar is missed against."""
+    mine = slider(ring, brush)
+    times = [ring.time_of(m) for m in mine]
+    known = [t for t in times if t is not None]
+    say(f"\nthe slider, {brush}\n{'MACs':>8}{'ms':>8}{'PSNR dB':>9}")
+    for m, t in zip(mine, times, strict=True):
+        say(f"{1 / m.work:7.2f}×{t or float('nan'):8.0f}{m.psnr_db.mean():9.2f}")
+    say(
+        f"\n{'':52}{'seeds':>6}{'MACs':>7}{'ms':>7}{'PSNR dB':>9}"
+        f"{'slider at its time':>26}{'slider at its MACs':>26}"
+    )
+    missed, last = [], 0.0
+    for target, rival in sorted(found, key=lambda f: (f[0], -f[1].psnr_db.mean())):
+        if target != last:
+            say(f"tuned to {target:g}×")
+            last = target
+        ms = ring.time_of(rival)
+        in_time = None
+        if ms is not None and len(known) == len(times):
+            in_time = gains(mine, known, rival, ms)
+        in_macs = gains(mine, [m.work for m in mine], rival, rival.work)
+        say(
+            f"  {rival.contender.words:50.50}{len(rival.psnr_db):6}{1 / rival.work:6.2f}×"
+            f"{ms or float('nan'):7.0f}{rival.psnr_db.mean():9.2f}"
+            f"{'not timed' if ms is None else _words(in_time):>26}{_words(in_macs):>26}"
+        )
+        judge_by = in_macs if ms is None else in_time
+        if judge_by is None or judge_by.mean() <= 0:
+            missed.append(f"{rival.contender.words} at {target:g}×")
+    return missed
+
+
+def _words(gain: np.ndarray | None) -> str:
+    if gain is None:
+        return "no schedule as fast"
+    mean, low, high = interval(gain)
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def ring_of(args: argparse.Namespace) -> Ring:
+    model, folder = load_model(), Path(args.work)
+
+    def at(seeds: int) -> tuple[Judge, Ledger]:
+        of = Conditions(
+            model=model.name,
+            weights_hash=model.weights_hash,
+            steps=args.steps,
+            cfg_scale=GUIDANCE,
+            sampler=SAMPLER,
+            seeds=tuple(range(FIRST_SEED, FIRST_SEED + seeds)),
+            tuning_seeds=tuple(range(FIRST_TUNING_SEED, FIRST_TUNING_SEED + TUNING)),
+            dtype=str(model.dtype).removeprefix("torch."),
+        )
+        ledger = Ledger(folder, of)
+        return Judge(model, of, kept=ledger.path.with_suffix(".npz")), ledger
+
+    setting = ModelSetting(model, steps=args.steps, cfg_scale=GUIDANCE, sampler=SAMPLER)
+    return Ring(*at(args.seeds), at(min(FEW, args.seeds)), setting, folder)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.budget", description=__doc__)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--seeds", type=int, default=16)
+    parser.add_argument("--seeds", type=int, default=64)
+    parser.add_argument("--methods", help="names; default: all that only reuse, and TaylorSeer")
+    parser.add_argument("--brush", choices=("reuse", "taylor"), help="default: both")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--work", default="build/bench-budget", help="where the response is kept")
-    parser.add_argument("--quick", action="store_true", help="4 seeds, a smaller response")
+    parser.add_argument("--repeats", type=int, default=0, help="more timed runs of each schedule")
+    parser.add_argument("--work", default="build/bench-budget", help="where all results are kept")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    model, steps = load_model(), args.steps
-    seeds, pictures = (4, 2) if args.quick else (args.seeds, 6)
-    say(f"{steps} steps, guidance {GUIDANCE:g}, {seeds} seeds, on {setting_of(model)}")
-    stored = Path(args.work) / f"response-{model.weights_hash}-{steps}-{pictures}.npz"
-    began = time.perf_counter()
-    if stored.exists():
-        response = Response.from_bytes(stored.read_bytes())
-    else:
-        response = build_response(model, steps=steps, cfg_scale=GUIDANCE, pictures=pictures)
-        stored.parent.mkdir(parents=True, exist_ok=True)
-        stored.write_bytes(response.to_bytes())
-    say(f"response in {time.perf_counter() - began:.0f} s: {response.source}")
-    macs = branch_macs(model).astype(float)
-    costs = Costs(float(model.family.fixed_macs()), macs, np.zeros_like(macs), "MACs")
-    full = costs.of(np.ones((steps, *macs.shape), bool))
-    change = response.change.astype(np.float64)
-
-    def speed(schedule):
-        return full / costs.of(schedule.computed)
-
-    def budget(x, share):
-        began = time.perf_counter()
-        if share == "filled":
-            front = filled_schedules(
-                response.error, response.span_error, costs, speedups=[x], branches=model.branches
-            )
-        else:
-            front = budget_schedules(
-                response.error,
-                costs,
-                speedups=[x],
-                share=share,
-                spans=response.span_error,
-                branches=model.branches,
-            )
-        return at_speedup(front, x), (time.perf_counter() - began) * 1e3
-
-    judge = Judge(model, steps, seeds)
-    missed = []
-    for x in SPEEDUPS:
-        say(f"\nat least {x:g} x the speed of a full run, in MACs")
-        say(f"{'':28}{'speed':>7}{'PSNR dB':>9}{'latent':>8}{'ms':>7}{'budget at its cost':>20}")
-        for share in ("filled", "steps", "blocks", "free"):
-            schedule, ms = budget(x, share)
-            psnr, error, run_ms = judge.of(schedule)
-            name = f"budget, {share} ({ms:.0f} ms)"
-            say(f"{name:28}{speed(schedule):7.3f}{psnr:9.2f}{error:8.4f}{run_ms:7.0f}")
-        plans = rivals(model, steps, change, lambda plan, x=x: speed(plan) >= x * (1 - 1e-9))
-        for name, plan in plans.items():
-            psnr, error, run_ms = judge.of(plan)
-            mine = judge.of(budget(speed(plan) * (1 - 1e-9), "filled")[0])[0]
-            say(
-                f"{name:28}{speed(plan):7.3f}{psnr:9.2f}{error:8.4f}{run_ms:7.0f}"
-                f"{mine:11.2f} ({mine - psnr:+.2f})"
-            )
-            if mine <= psnr:
-                missed.append(f"{name} at {x:g}")
-        fewer = max(1, int(steps / x))
-        psnr, error, run_ms = judge.of(None, fewer)
-        mine = judge.of(budget(steps / fewer, "filled")[0])[0]
-        say(
-            f"{f'{fewer} plain steps':28}{steps / fewer:7.3f}{psnr:9.2f}{error:8.4f}{run_ms:7.0f}"
-            f"{mine:11.2f} ({mine - psnr:+.2f})"
-        )
-    words = "met" if not missed else "missed: " + ", ".join(missed)
-    say(f"\nbar, higher PSNR than every rival that only reuses, at its cost: {words}")
+    ring = ring_of(args)
+    asked = tuple(args.methods.split(",")) if args.methods else None
+    say(
+        f"{args.steps} steps of {SAMPLER}, guidance {GUIDANCE:g}, {args.seeds} seeds, "
+        f"{setting_of(ring.judge.model)}"
+    )
+    brushes = (args.brush,) if args.brush else tuple(SLIDER)
+    rows, missing = {}, []
+    for brush in brushes:
+        names = (*REUSES, *DECIDES) if brush == "reuse" else FORECASTS
+        names = names if asked is None else tuple(n for n in names if n in asked)
+        rows[brush], lacking = against(ring, brush, names)
+        missing += lacking
+    everyone = {
+        one.name: one
+        for brush in brushes
+        for one in [*slider(ring, brush), *close(ring, brush, rows[brush])]
+    }
+    for one in everyone.values():
+        one.plan()
+    if args.repeats:
+        ring.time(list(everyone.values()), args.repeats)
+    say(f"\nnot timed: more than {TIMED_DB:g} dB behind at equal MACs; these go by MACs alone")
+    for brush in brushes:
+        missed = table(ring, brush, rows[brush])
+        words = "met" if not missed else "missed: " + "; ".join(missed)
+        say(f"\nbar, {brush}, higher PSNR than each at equal time: {words}")
+    say("\nnot there:\n  " + "\n  ".join(missing))
 
 
 if __name__ == "__main__":
