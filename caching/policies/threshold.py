@@ -71,6 +71,32 @@ def smoothcache(
     return Schedule(actions, branches=tuple(branches), context=context)
 
 
+def smoothcache_rows(
+    change: NDArray[np.floating], *, lookahead: int = 3, branches: Sequence[str] = BRANCHES
+) -> dict[str, tuple[tuple[float, str], ...]]:
+    """All that `smoothcache` can make of the changes, so that a page can follow a moving alpha.
+
+    By branch: pairs of the alpha from which on a pattern holds, rising from 0, and the pattern of
+    all blocks as S characters, "0" computed and "1" reused. Between two neighbouring values of E_k
+    nothing can change, so that these are finitely many.
+    """
+    change = _checked(change, branches)
+    steps, _, width, lags = change.shape
+    lookahead = check_count("lookahead", lookahead, lags)
+    error = change.mean(axis=1)[..., :lookahead]  # (S, R, lookahead)
+    read = np.arange(steps)[:, None] >= np.arange(1, lookahead + 1)
+    found = {}
+    for branch in range(width):
+        pairs: list[tuple[float, str]] = []
+        for alpha in np.unique([0.0, *error[:, branch][read]]):
+            computed = _greedy(error[:, branch], float(alpha))
+            row = "".join("0" if one else "1" for one in computed)
+            if not pairs or pairs[-1][1] != row:
+                pairs.append((float(alpha), row))
+        found[branches[branch]] = tuple(pairs)
+    return found
+
+
 def _greedy(error: NDArray[np.float64], alpha: float) -> NDArray[np.bool_]:
     """Bool (S,), True = computed, from error (S, lookahead) of one row."""
     steps, lookahead = error.shape

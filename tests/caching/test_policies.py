@@ -13,6 +13,7 @@ from caching.errors import ScheduleError
 from caching.policies import ends, every, full, smoothcache
 from caching.policies.interval import pattern
 from caching.policies.taylorseer import taylorseer
+from caching.policies.threshold import smoothcache_rows
 from caching.predictors import Reuse
 from caching.predictors.taylor import Taylor
 from caching.schedule import Schedule
@@ -267,3 +268,25 @@ def test_taylorseer_computes_as_many_of_fifty_steps_as_published(interval, full)
 def test_taylorseer_takes_another_predictor_and_another_start():
     schedule = taylorseer(8, 1, 3, predictor=Reuse(), first=3)
     assert set(schedule.rows().values()) == {"CCCRRCRR"}
+
+
+def test_smoothcache_rows_list_every_alpha_at_which_something_changes():
+    # One block, four steps: E_1 = .1 .2 .1 at steps 1 2 3, E_2 = .3 .25 at steps 2 3.
+    change = np.full((4, 1, 1, 2), np.nan)
+    change[1:, 0, 0, 0] = [0.1, 0.2, 0.1]
+    change[2:, 0, 0, 1] = [0.3, 0.25]
+    found = smoothcache_rows(change, lookahead=2, branches=["attn"])
+    # At .1 step 1 is reused, step 2 computed, and the last step always is; at .2 nothing is new,
+    # because no choice begins at step 1; at .3 both of its two steps go.
+    assert found == {"attn": ((0.0, "0000"), (0.1, "0100"), (0.3, "0110"))}
+
+
+@pytest.mark.parametrize("lookahead", [1, 3])
+def test_smoothcache_rows_are_what_smoothcache_makes(lookahead):
+    change = np.random.default_rng(5).uniform(0, 1, (12, 4, 2, 3)).astype(np.float32)
+    found = smoothcache_rows(change, lookahead=lookahead)
+    for alpha in np.arange(0, 1.2, 0.05):
+        rows = smoothcache(change, float(alpha), lookahead=lookahead).rows()
+        for branch, pairs in found.items():
+            row = [row for start, row in pairs if start <= alpha][-1]
+            assert rows[f"block 3 {branch}"] == row.replace("0", "C").replace("1", "R")

@@ -15,6 +15,7 @@ from viz.figures import (
     similarity_curves,
     text_summary,
 )
+from viz.figures.alpha import Alpha
 from viz.figures.page import DEPTH, SERIES
 
 S, L = 6, 3
@@ -154,4 +155,17 @@ def test_a_budget_point_checks_itself(time_ms, psnr, series):
 
 def test_what_the_page_gets_is_complete():
     assert "--cb-ink:" in FIGURE_CSS and ".js-plotly-plot" in FIGURE_CSS
-    assert HOVER_HEAD.startswith("<script>") and HOVER_HEAD.count("</script>") == 1
+    assert HOVER_HEAD.startswith("<script>") and HOVER_HEAD.count("</script>") == 2
+
+
+def test_the_line_to_drag_brings_its_method_and_the_mean_it_is_held_against():
+    alpha = Alpha("SmoothCache", 0.05, on=True, rows={"attn": ((0.0, "000"), (0.1, "010"))})
+    figure = similarity_curves(change(), threshold=0.05, alpha=alpha)
+    told = figure.layout.meta["alpha"]
+    assert (told["title"], told["value"], told["on"]) == ("SmoothCache", 0.05, True)
+    assert json.loads(json.dumps(told["rows"])) == {"attn": [[0.0, "000"], [0.1, "010"]]}
+    means = [t for t in figure.data if t.name and t.name.startswith("mean")]
+    # Attention: two of three blocks at .30, one at .42 at step 5; the MLP .25, .10, .10 at step 1.
+    assert means[0].y[-1] == pytest.approx((0.30 * 2 + 0.42) / 3)
+    assert means[1].y[0] == pytest.approx(0.45 / 3) and means[1].yaxis == "y2"
+    assert not any("dashed" in note.text for note in figure.layout.annotations)

@@ -67,7 +67,7 @@ function makeStage({getSplit, setSplit}) {
   }
 
   return {
-    node, fit,
+    node, fit, diffPane,
     setMode(to) {
       mode = to;
       for (const name of ["divider", "sides", "difference"]) {

@@ -121,6 +121,39 @@ class LiveFrame:
         }
 
 
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of a picture: left, top, right and bottom as shares of its sides."""
+
+    box: tuple[float, float, float, float]
+
+    def __post_init__(self) -> None:
+        left, top, right, bottom = self.box
+        if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+            raise ValueError("a region: expected left < right and top < bottom, all of 0 to 1")
+
+    @property
+    def words(self) -> str:
+        """Where it is, for people."""
+        left, top, right, bottom = (int(100 * x + 0.5) for x in self.box)
+        return f"{left}–{right} % across, {top}–{bottom} % down"
+
+
+def region_of(payload: object) -> Region:
+    """A region as the page sends it; ValueError for anything else, which anybody may send."""
+    box = payload.get("box") if isinstance(payload, dict) else None
+    wrong = ValueError("a region: expected four numbers from 0 to 1")
+    if not isinstance(box, list) or len(box) != 4:
+        raise wrong
+    if any(isinstance(x, bool) or not isinstance(x, int | float) for x in box):
+        raise wrong
+    # Whole numbers may be of any length: compared as they are, they are safe.
+    if not all(0 <= x <= 1 for x in box):
+        raise wrong
+    left, top, right, bottom = map(float, box)
+    return Region((left, top, right, bottom))
+
+
 def source(label: str, caption: str, frames: np.ndarray, final: np.ndarray | None = None) -> Source:
     """A source from arrays: frames uint8 (S, H, H, 3), final uint8 (H, H, 3) or the last frame."""
     sheet = sprite_sheet(frames)

@@ -51,15 +51,23 @@ def drift_curve(drift: Sequence[float], reused: Sequence[float]) -> go.Figure:
     return figure
 
 
-def time_bars(rows: Sequence[tuple[str, Sequence[float]]], names: Sequence[str]) -> go.Figure:
-    """Where the milliseconds go: `rows` of (run, ms by part), one stacked bar each."""
+def time_bars(
+    rows: Sequence[tuple[str, Sequence[float]]],
+    names: Sequence[str],
+    formulas: Sequence[Sequence[str]],
+) -> go.Figure:
+    """Where the milliseconds go: `rows` of (run, ms by part), one stacked bar each.
+
+    `formulas`: for each row and part, how its number came about.
+    """
     colours = palette.ramp(DEPTH, max(len(names), 2))
     figure = go.Figure()
     for k, name in enumerate(names):
         figure.add_bar(
             y=[run for run, _ in rows], x=[round(parts[k], 2) for _, parts in rows],
             orientation="h", name=name, marker={"color": colours[k]},
-            hovertemplate="%{y}, " + name + ": %{x:.0f} ms<extra></extra>",
+            customdata=[[None, None, None, row[k]] for row in formulas],
+            hovertemplate="%{y}, " + name + ": %{x:.1f} ms<br>%{customdata[3]}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(
         layout(
@@ -116,6 +124,7 @@ def likeness_map(
                 title=title("step whose output stands in"), autorange="reversed", showgrid=False,
                 nticks=12,
             ),
+            meta={"cachebrush": "cells", "link": "pairs", "block": block, "branch": branch},
         )
     )  # fmt: skip
     return figure

@@ -8,6 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from viz import palette
+from viz.figures.alpha import Alpha, add_mean
 from viz.figures.page import AXIS, DEPTH, axis, layout, title
 
 NAMES = {"attn": "attention", "mlp": "MLP"}
@@ -22,12 +23,15 @@ def similarity_curves(
     timesteps: Sequence[float] | None = None,
     threshold: float | None = None,
     highlight: tuple[int, str] | None = None,
+    alpha: Alpha | None = None,
 ) -> go.Figure:
     """Curves of `change` (S, L, R), relative L1 at lag 1 (NaN at step 0), a panel per branch.
 
     `timesteps` (S,) falling; `threshold` in the unit of `change`; `highlight` (block, branch).
     Every point carries customdata [block, branch index, step before, timestep text], which
-    hover.js turns into `cachebrush:hover`. Raises ValueError for shapes that do not fit.
+    hover.js turns into `cachebrush:hover`. With `alpha` the mean over blocks is drawn as well, and
+    threshold.js makes the threshold a line that can be dragged. Raises ValueError for shapes that
+    do not fit.
     """
     change = _check(change, branches, timesteps)
     steps, blocks, _ = change.shape
@@ -56,8 +60,12 @@ def similarity_curves(
                 xaxis="x",
                 yaxis=_axis_id(r),
             )
+        if alpha is not None:
+            add_mean(figure, change[:, :, r], _name(branch), _axis_id(r))
     _scale_of_depth(figure, blocks)
-    figure.update_layout(_panels(branches, steps, threshold))
+    figure.update_layout(_panels(branches, steps, threshold, says=alpha is None))
+    if alpha is not None:
+        figure.update_layout(meta={"cachebrush": "curves", "alpha": alpha.to_json()})
     return figure
 
 
@@ -99,8 +107,13 @@ def text_summary(
     return " ".join(sentences)
 
 
-def _panels(branches: Sequence[str], steps: int, threshold: float | None) -> dict[str, object]:
-    """Stacked panels over one step axis, with their headings and threshold lines."""
+def _panels(
+    branches: Sequence[str], steps: int, threshold: float | None, *, says: bool
+) -> dict[str, object]:
+    """Stacked panels over one step axis, with their headings and threshold lines.
+
+    `says`: the last heading names the threshold; a line that is dragged says itself where it is.
+    """
     count = len(branches)
     gap = 0.12 if count > 1 else 0.0
     tall = (1 - gap * (count - 1)) / count
@@ -114,7 +127,7 @@ def _panels(branches: Sequence[str], steps: int, threshold: float | None) -> dic
         place = {"xref": "paper", "showarrow": False, "yanchor": "bottom"}
         heading = _name(branch)
         heading = f"<b>{heading[0].upper() + heading[1:]}</b>"
-        if threshold is not None and r == count - 1:  # in the lines it would be unreadable
+        if says and threshold is not None and r == count - 1:  # in the lines it would be unreadable
             heading += f"   dashed: threshold {threshold:.1%}"
         notes.append(
             {"text": heading, "x": 0, "xanchor": "left", "y": top, "yref": "paper", **place}

@@ -35,11 +35,33 @@ FIGURE_CSS = (
 .js-plotly-plot .cb-loud path.js-line { stroke-width: 3px !important; }
 .cb-plot-rule { position: absolute; width: 0; border-left: 2px solid var(--cb-forecast);
   pointer-events: none; z-index: 2; }
+.cb-plot-ring { position: absolute; width: 13px; height: 13px; margin: -7px 0 0 -7px;
+  border: 2px solid var(--cb-ink); border-radius: 50%; box-shadow: 0 0 0 2px var(--cb-paper);
+  pointer-events: none; z-index: 4; }
+.js-plotly-plot.cb-has-alpha .shapelayer { display: none; }
+.cb-alpha { position: absolute; inset: 0; pointer-events: none; z-index: 3; }
+.cb-alpha-line { position: absolute; height: 18px; margin-top: -9px; pointer-events: auto;
+  cursor: ns-resize; touch-action: none; }
+.cb-alpha-line::before { content: ""; position: absolute; left: 0; right: 0; top: 8px;
+  border-top: 2px dotted var(--cb-ink-soft); }
+.cb-on .cb-alpha-line::before { border-top: 2px dashed var(--cb-focus); }
+.cb-alpha-handle { position: absolute; transform: translateY(-50%); padding: 2px 8px;
+  pointer-events: auto; cursor: ns-resize; touch-action: none; user-select: none; z-index: 1;
+  border: 1px solid var(--cb-line-strong); border-radius: 10px; background: var(--cb-panel);
+  color: var(--cb-ink); font-size: 12px; line-height: 16px; font-variant-numeric: tabular-nums; }
+.cb-on .cb-alpha-handle { border-color: var(--cb-focus); }
+.cb-alpha-handle:hover, .cb-alpha-handle:focus-visible { outline: 2px solid var(--cb-focus);
+  outline-offset: 1px; }
+@media (pointer: coarse) {
+  .cb-alpha-line { pointer-events: none; }
+  .cb-alpha-handle { padding: 10px 12px; border-radius: 20px; }
+}
 """
 )
 
-HOVER_HEAD = (
-    "<script>" + (files(__package__) / "hover.js").read_text(encoding="utf-8") + "</script>"
+HOVER_HEAD = "".join(
+    "<script>" + (files(__package__) / name).read_text(encoding="utf-8") + "</script>"
+    for name in ("hover.js", "threshold.js")
 )
 
 

@@ -211,18 +211,29 @@ def _plain(brush: Brush | StepBrush) -> dict[str, Any]:
 
 
 def grid_layer(
-    values: np.ndarray, *, label: str, low: float | None = None, high: float | None = None
+    values: np.ndarray,
+    *,
+    label: str,
+    low: float | None = None,
+    high: float | None = None,
+    lag: int | None = None,
+    signed: bool = False,
+    of: str | None = None,
 ) -> dict[str, Any]:
     """A colour layer over the cells: (S, L, R) numbers in 94 levels; NaN means no value.
 
     `low` and `high` are the ends of the scale; they default to the smallest and largest value.
     Values above `high` get its colour, and the page then says "≥". A few large values darken all
-    others on a linear scale: pass a high percentile as `high`.
+    others on a linear scale: pass a high percentile as `high`. `lag`: these are changes since that
+    many steps before, and the page may show other lags from its tables. `signed`: the scale runs
+    through 0 in its middle, from -high to high, and has a colour on either side. `of`: the run, by
+    the name of its live marks, that these numbers are of; the layer shows itself and goes with it.
     """
     cells = np.asarray(values, dtype=np.float64).transpose(1, 2, 0).reshape(-1)  # row * S + s
     known = cells[np.isfinite(cells)]
     low = low if low is not None else float(known.min()) if known.size else 0.0
     high = high if high is not None else float(known.max()) if known.size else 1.0
+    low = -high if signed else low
     span = (high - low) or 1.0
     part = np.clip((np.nan_to_num(cells) - low) / span, 0.0, 1.0)
     codes = (33 + np.rint(part * (_LEVELS - 1))).astype(np.uint8)
@@ -232,6 +243,9 @@ def grid_layer(
         "min": low,
         "max": high,
         "over": bool(known.size and known.max() > high),
+        "lag": lag,
+        "signed": signed,
+        "of": of,
         "data": codes.tobytes().decode("ascii"),
     }
 

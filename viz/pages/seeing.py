@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 import numpy as np
@@ -15,14 +15,24 @@ from caching.predictors import Reuse
 from caching.schedule import Schedule
 from viz import text
 from viz.figures import closer
+from viz.figures.focus import focus_map
+from viz.focus import focus_html, key_of, measure, words_of
+from viz.pages import studio
 from viz.pages.edits import Parts
+from viz.pages.handlers import Handlers
+from viz.pages.runs import failed
 from viz.pages.visit import Visit
+from viz.work import Made
+
+if TYPE_CHECKING:
+    from caching.measure.focus import Focus
 
 KINDS = {
     "drift": "Drift",
     "time": "Time",
     "alike": "Steps alike",
     "path": "Path",
+    "focus": "Attention",
 }
 OF_ROW = ("alike", "path")
 PARTS = ("attention", "MLP", "standing in", "outside blocks", "not explained")
@@ -30,6 +40,9 @@ PARTS = ("attention", "MLP", "standing in", "outside blocks", "not explained")
 
 class Seeing:
     """The handlers of the box. While it is closed nothing is drawn."""
+
+    def __init__(self, handlers: Handlers) -> None:
+        self.handlers = handlers
 
     def look(self, kind: Any, row: Any, opened: Any, visit: Visit) -> Parts:
         """The chosen figure of the present result and paint, and the same in words."""
@@ -39,15 +52,46 @@ class Seeing:
         rows = rows_of(visit.result)
         number = row if isinstance(row, int) and 0 <= row < len(rows) else 0
         figure, words = seen(kind, number, visit)
+        found = focus_of(visit) if kind == "focus" else None
         return {
             "seen": gr.update(value=figure, visible=figure is not None),
-            "seen_words": text.figure_words(words),
+            "seen_words": text.figure_words(words) if found is None else focus_html(found),
+            "seen_measure": gr.update(visible=kind == "focus" and found is None),
             "seen_row": gr.update(
                 choices=[(name, k) for k, name in enumerate(rows)],
                 value=number,
                 visible=kind in OF_ROW,
             ),
         }
+
+    def measure(self, visit: Visit) -> Iterator[Parts]:
+        """See where attention goes in a full run of the page's picture."""
+        state, stopped = visit.state, visit.session.begin_run()
+        mine = visit.busy = object()
+        try:
+            yield from self.handlers._waiting(visit)
+            for item in measure(self.handlers.engine, state, stopped):
+                if isinstance(item, Made):
+                    visit.focus = key_of(state), item.value
+                    shown = self.look("focus", 0, True, visit)
+                    yield {**shown, "notice": studio.notice_html(text.FOCUS_DONE, "ready")}
+                    return
+                yield {"notice": studio.notice_html(f"Measuring: {item.words} …", "busy")}
+        except Exception as error:
+            yield {"notice": failed("measurement", error)}
+            return
+        finally:
+            if visit.busy is mine:
+                visit.busy = None
+        if visit.session.at_rest:
+            yield {"notice": studio.notice_html(text.STOPPED)}
+
+
+def focus_of(visit: Visit) -> Focus | None:
+    """What was measured of the page's present picture."""
+    if visit.focus is None or visit.focus[0] != key_of(visit.state):
+        return None
+    return visit.focus[1]
 
 
 def seen(kind: str, row: int, visit: Visit) -> tuple[Any, str]:
@@ -57,6 +101,11 @@ def seen(kind: str, row: int, visit: Visit) -> tuple[Any, str]:
         return drift_of(result)
     if kind == "time":
         return times_of(result)
+    if kind == "focus":
+        if (found := focus_of(visit)) is None:
+            return None, text.FOCUS_ASK
+        branches = visit.state.model.branches
+        return focus_map(found.lift, attn=branches.index("attn")), words_of(found)
     if result.products is None:
         return None, text.SEEN_NOTHING
     schedule = visit.state.schedule
@@ -115,25 +164,50 @@ def drift_of(result: Result) -> tuple[Any, str]:
 def times_of(result: Result) -> tuple[Any, str]:
     """Where the milliseconds of the full and the cached run go."""
     rows: list[tuple[str, Sequence[float]]] = []
-    words = []
+    words, formulas = [], []
     for name, title in (("full", "Full"), ("cached", "Cached")):
         steps = result.figures[name].steps
         executed = result.executed if name == "cached" else np.zeros_like(result.executed[:steps])
         parts = parts_of(result, executed, result.figures[name].median_ms)
         rows.append((title, [max(0.0, v) for v in parts]))
+        formulas.append(formulas_of(result, executed, parts, result.figures[name].median_ms))
         told = ", ".join(f"{p} {v:.0f}" for p, v in zip(PARTS, parts, strict=True))
         words.append(f"{title}: {result.figures[name].median_ms:.0f} ms measured: {told}.")
     words.append(text.SEEN_TIME.format(setting=result.setting))
-    return closer.time_bars(rows, PARTS), " ".join(words)
+    return closer.time_bars(rows, PARTS, formulas), " ".join(words)
+
+
+def formulas_of(
+    result: Result, executed: np.ndarray, parts: Sequence[float], measured_ms: float
+) -> list[str]:
+    """How each of `parts_of` came about, with its numbers filled in."""
+    computed = (executed == 0) | (executed == PARTLY)
+    counts = [
+        int(computed[:, :, result.branches.index(name)].sum()) if name in result.branches else 0
+        for name in ("attn", "mlp")
+    ]
+    counts.append(int((~computed).sum()))
+    steps = len(executed)
+    own = [
+        text.SEEN_CELLS.format(count=n, each=f"{ms / n:.3f}", ms=f"{ms:.1f}") if n else "no cell"
+        for n, ms in zip(counts, parts, strict=False)
+    ]
+    rest = f"{measured_ms:.1f} − " + " − ".join(f"{ms:.1f}" for ms in parts[:4])
+    return [
+        *own,
+        text.SEEN_FIXED.format(steps=steps, each=f"{parts[3] / steps:.3f}", ms=f"{parts[3]:.1f}"),
+        f"measured less all that is explained = {rest} = {parts[4]:.1f} ms",
+    ]
 
 
 def parts_of(result: Result, executed: np.ndarray, measured_ms: float) -> list[float]:
-    """ms by PARTS: times of one branch each, as measured alone, times how often it ran."""
+    """ms by PARTS: times of one branch each, as measured at load, times how often it ran."""
     tables = result.tables
     computed = (executed == 0) | (executed == PARTLY)  # (S, L, R)
     by_branch = (computed.sum(0) * tables.compute_ms).sum(0)  # (R,)
     held = float(((~computed).sum(0) * tables.reuse_ms).sum())
-    fixed = len(executed) * float(tables.fixed_ms)
+    fixed = tables.start_ms + len(executed) * tables.fixed_ms
+    fixed += int(computed.any((1, 2)).sum()) * tables.busy_ms
     attn, mlp = (_of(result.branches, by_branch, name) for name in ("attn", "mlp"))
     return [attn, mlp, held, fixed, measured_ms - attn - mlp - held - fixed]
 
