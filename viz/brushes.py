@@ -178,9 +178,11 @@ TITLES: Mapping[str, str] = {
 
 def _put(canvas: Canvas, op: Put) -> Edited:
     schedule = canvas.schedule
-    keys, sent = _keys(schedule, "cells"), dict(op.brushes)
+    keys, sent = _keys(schedule, op.where), dict(op.brushes)
     now = {a: number_of(a, sent.get(a), keys) for a in set(op.to)}
     op = dataclasses.replace(op, to=bytes(now[a] for a in op.to))
+    if op.where == "steps":
+        return _put_steps(canvas, op)
     check(op, schedule.actions.size, len(schedule.legend))
     flat = schedule.actions.transpose(1, 2, 0).reshape(-1).copy()
     place = 0
@@ -190,6 +192,26 @@ def _put(canvas: Canvas, op: Put) -> Edited:
     flat[:: schedule.steps] = 0
     words = f"{TITLES.get(op.verb, op.verb)}, {_count(count(op.runs), 'cell')}"
     return Edited(words, _painted(canvas, flat))
+
+
+def _put_steps(canvas: Canvas, op: Put) -> Edited:
+    schedule = canvas.schedule
+    check(op, schedule.steps, len(schedule.step_legend))
+    steps = [s for start, length in op.runs for s in range(start, start + length)]
+    painted = schedule.step_actions.copy()
+    for s, to in zip(steps, op.to, strict=True):
+        if s or not to or schedule.step_legend[to - 1].at_first:
+            painted[s] = to
+    words = f"{TITLES.get(op.verb, op.verb)}, {_count(len(steps), 'step')}"
+    return Edited(words, _with_steps(canvas, painted))
+
+
+def _with_steps(canvas: Canvas, painted: np.ndarray) -> Canvas:
+    """The canvas with other step actions, uint8 (S,)."""
+    changed = dataclasses.replace(canvas.schedule, step_actions=painted)
+    if canvas.locks:  # an action that leaves a locked cell out, or no longer does, changes it
+        changed = changed.keep(canvas.schedule, mask_of(canvas.locks, canvas.schedule))
+    return dataclasses.replace(canvas, schedule=changed)
 
 
 def _lock(canvas: Canvas, op: Lock) -> Edited:
@@ -213,10 +235,7 @@ def _paint_steps(canvas: Canvas, op: PaintSteps) -> Edited:
         painted[0] = schedule.step_actions[0]
     title = "run the blocks" if action is None else action.title
     words = f"paint {title} on {_count(count(op.runs), 'step')}"
-    changed = dataclasses.replace(schedule, step_actions=painted)
-    if canvas.locks:  # an action that leaves a locked cell out, or no longer does, changes it
-        changed = changed.keep(schedule, mask_of(canvas.locks, schedule))
-    return Edited(words, dataclasses.replace(canvas, schedule=changed))
+    return Edited(words, _with_steps(canvas, painted))
 
 
 def _read(

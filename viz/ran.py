@@ -117,7 +117,9 @@ class History:
 def ran_of(result: Result, state: ViewState, number: int) -> Ran:
     """A result made small; named after the edit that led to its paint, where that is on show."""
     settings = Settings(result.label, result.seed, result.cfg_scale, result.sampler)
-    what = result.policy or (state.now.what if not studio.is_stale(result, state) else "schedule")
+    what = result.policy or (
+        state.now.painted_by[0] if not studio.is_stale(result, state) else "schedule"
+    )
     fewer = result.figures["fewer"]
     return Ran(
         number=number,

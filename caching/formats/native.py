@@ -30,6 +30,13 @@ A schedule with whole-step actions has two keys more:
         "S": {"action": "residual", "first": 0, "last": 0}
       },
       "step_row": "CCSC"
+
+And one whose owner has locked cells against edits says which, "#" being a locked one, in the rows
+that have any; nothing locked is the same as no such key:
+
+      "locks": {
+        "block 0 attn": "-##-"
+      }
 """
 
 from __future__ import annotations
@@ -42,11 +49,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from caching import actions, predictors
 from caching.checks import MAX_LEGEND, MAX_STEPS, check_branches
 from caching.context import Context
 from caching.errors import ScheduleError
 from caching.formats import bounded
+from caching.formats.locks import decode_locks, encode_locks
 from caching.formats.rows import decode, decode_steps, is_letter, ordered
 from caching.schedule import Schedule
 
@@ -59,6 +70,7 @@ ASCENDING_ORDER = "timestep ascending"
 
 _KEYS = ("format", "version", "step_order", "context", "branches", "legend", "rows")
 _STEP_KEYS = ("step_legend", "step_row")  # written when there is a step legend
+_LOCKS = "locks"  # written when there are any
 RUN = "run the blocks"
 _CONTEXT_KEYS = tuple(field.name for field in dataclasses.fields(Context))
 
@@ -122,15 +134,19 @@ def save_schedule_file(schedule: Schedule, path: str | os.PathLike[str]) -> None
         partial.unlink(missing_ok=True)
 
 
-def dumps(schedule: Schedule) -> str:
-    """A schedule as the text of a native file; equal schedules give equal texts."""
-    value = to_json(schedule)
-    parts = [f'  "{key}": {_lines(value[key])}' for key in (*_KEYS, *_STEP_KEYS) if key in value]
+def dumps(schedule: Schedule, locks: NDArray[np.bool_] | None = None) -> str:
+    """A schedule as the text of a native file; equal schedules and locks give equal texts."""
+    value = to_json(schedule, locks)
+    keys = (*_KEYS, *_STEP_KEYS, _LOCKS)
+    parts = [f'  "{key}": {_lines(value[key])}' for key in keys if key in value]
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def to_json(schedule: Schedule) -> dict[str, Any]:
-    """A schedule as a JSON object of plain Python values."""
+def to_json(schedule: Schedule, locks: NDArray[np.bool_] | None = None) -> dict[str, Any]:
+    """A schedule as a JSON object of plain Python values.
+
+    `locks`: bool (S, L, R), the cells that are locked against edits, if any; never of step 0.
+    """
     context = None
     if schedule.context is not None:
         fields = dataclasses.asdict(schedule.context)
@@ -154,7 +170,16 @@ def to_json(schedule: Schedule) -> dict[str, Any]:
         for letter, action in zip(schedule.step_letters[1:], schedule.step_legend, strict=True):
             step_legend[letter] = actions.to_json(action)
         value |= {"step_legend": step_legend, "step_row": schedule.step_row()}
+    if locks is not None and locks.any():
+        value[_LOCKS] = encode_locks(locks, schedule)
     return value
+
+
+def locks_of(value: Mapping[str, Any], schedule: Schedule) -> NDArray[np.bool_] | None:
+    """The locks of a JSON object that `from_json` has read, bool (S, L, R); None if it has none."""
+    if _LOCKS not in value:
+        return None
+    return decode_locks(value[_LOCKS], schedule, ascending=value["step_order"] == ASCENDING_ORDER)
 
 
 def from_json(value: object) -> Schedule:
@@ -169,7 +194,7 @@ def from_json(value: object) -> Schedule:
             f"format version {version!r:.40} is unknown: expected {VERSION}; a newer file needs a "
             "newer Cachebrush"
         )
-    _check_keys("the file", value, required=_KEYS, optional=_STEP_KEYS)
+    _check_keys("the file", value, required=_KEYS, optional=(*_STEP_KEYS, _LOCKS))
     order = value["step_order"]
     if order not in (EXECUTION_ORDER, ASCENDING_ORDER):
         raise ScheduleError(
@@ -192,16 +217,23 @@ def from_json(value: object) -> Schedule:
         # Turned round first, so that errors name the step in execution order.
         rows = [row[::-1] if isinstance(row, str) else row for row in rows]
     cells = decode(rows, letters, branches)
+    schedule = _with_steps(value, Schedule(cells, legend, branches, context), ascending=ascending)
+    locks_of(value, schedule)  # wrong ones make a wrong file, whoever has no use for them
+    return schedule
+
+
+def _with_steps(value: Mapping[str, Any], plain: Schedule, *, ascending: bool) -> Schedule:
+    """A schedule with the whole-step actions that its file gives, if any."""
     if ("step_legend" in value) != ("step_row" in value):
         raise ScheduleError("step_legend and step_row belong together: give both or neither")
     if "step_row" not in value:
-        return Schedule(cells, legend, branches, context)
+        return plain
     step_letters, step_legend = _legend(value["step_legend"], RUN, actions.from_json)
     row = value["step_row"]
     if ascending and isinstance(row, str):
         row = row[::-1]
-    step_actions = decode_steps(row, step_letters, len(cells))
-    return Schedule(cells, legend, branches, context, step_actions, step_legend)
+    step_actions = decode_steps(row, step_letters, plain.steps)
+    return dataclasses.replace(plain, step_actions=step_actions, step_legend=step_legend)
 
 
 def _context(value: object, *, ascending: bool) -> Context | None:

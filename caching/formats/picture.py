@@ -27,6 +27,7 @@ def png_of(
     schedule: Schedule,
     request: Mapping[str, Any],
     *,
+    locks: NDArray[np.bool_] | None = None,
     measured: Mapping[str, Any] | None = None,
     made_with: Mapping[str, str] | None = None,
 ) -> bytes:
@@ -36,6 +37,7 @@ def png_of(
         pixels: the picture.
         schedule: what it was made with.
         request: model, label, seed and the like as plain JSON values.
+        locks: bool (S, L, R), the cells that are locked against edits, if any.
         measured: work, time, closeness and where they were measured, likewise.
         made_with: versions by package.
     """
@@ -46,7 +48,7 @@ def png_of(
         "format": FORMAT,
         "version": VERSION,
         "request": dict(request),
-        "schedule": native.to_json(schedule),
+        "schedule": native.to_json(schedule, locks),
     }
     if measured is not None:
         recipe["measured"] = _finite(measured)

@@ -72,7 +72,7 @@ def test_axe_finds_nothing_serious_in_any_view(app: Callable[..., Any], size: st
     width, height = SIZES[size]
     page = app(
         view="demo", viewport={"width": width, "height": height}, color_scheme="light",
-        reduced_motion="reduce",
+        reduced_motion="reduce", figures=True,
     )  # fmt: skip
     expect(page.locator("#demo")).to_be_visible()
     assert too_wide(page) <= 0 and faults(page) == []
@@ -90,12 +90,24 @@ def test_axe_finds_nothing_serious_in_any_view(app: Callable[..., Any], size: st
 def test_the_switch_and_the_glossary_work_by_keyboard_alone(app: Callable[..., Any]) -> None:
     page = app(view="demo", viewport={"width": 1280, "height": 800})
     assert too_wide(page) <= 0
-    for view in ("lessons", "studio"):
-        page.locator(f'#view input[value="{view}"]').focus()
-        page.keyboard.press("Space")
+    tabs = page.locator("#view [role=tab]")
+    stop = page.locator("#view [role=tablist] > [tabindex='0']")
+    stop.focus()
+    for key, view in (
+        ("ArrowRight", "lessons"), ("ArrowRight", "studio"), ("ArrowRight", "demo"),
+        ("ArrowLeft", "studio"), ("Home", "demo"), ("End", "studio"),
+    ):  # fmt: skip
+        page.keyboard.press(key)
         expect(page.locator(VIEWS[view])).to_be_visible()
+        assert stop.count() == 1 and stop.get_attribute("id") == f"view-{view}", key
+        assert page.evaluate("document.activeElement.id") == f"view-{view}"
+        assert [tab.get_attribute("aria-selected") for tab in tabs.all()] == [
+            str(one == view).lower() for one in VIEWS
+        ]
+        panel = page.locator(f"#{stop.get_attribute('aria-controls')}[role=tabpanel]")
+        expect(panel).to_have_attribute("aria-labelledby", f"view-{view}")
     assert too_wide(page) <= 0
-    frame = "getComputedStyle(document.activeElement.closest('label')).outlineStyle"
+    frame = "getComputedStyle(document.activeElement).outlineStyle"
     assert page.evaluate(frame) == "solid"
     term = page.locator("#numbers [data-term='PSNR']")
     term.focus()

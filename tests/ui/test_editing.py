@@ -42,8 +42,8 @@ def test_a_selection_is_edited_and_every_edit_is_one_step(painter: Painter) -> N
         ("Shift+I", "100100"),  # steps 3 to 8 of every 3rd are 011011
         ("Control+z", "011011"),
         ("Shift+M", "110110"),
-        ("]", "011011"),
-        ("[", "110110"),
+        ("Control+Shift+ArrowRight", "011011"),
+        ("Control+Shift+ArrowLeft", "110110"),
         ("Delete", "000000"),
         ("Space", "111111"),
     ):

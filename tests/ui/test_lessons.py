@@ -1,4 +1,4 @@
-"""The three ways in: the first minute, every lesson to its end, a teacher's link, a file."""
+"""Every lesson to its end, a teacher's link, a lesson file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.ui.test_access import switch
-from tests.ui.test_app import READY_MS, RUN_MS, app, cell_centre, choose, notice, rows
-from tests.ui.test_methods import chosen, other_than, painted, set_number, set_steps
+from tests.ui.test_app import READY_MS, RUN_MS, app, cell_centre, choose, rows
+from tests.ui.test_methods import chosen, painted, set_number, set_steps
 from viz.pages.lessons import shipped
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -61,40 +61,6 @@ def open_lesson(page: Any, name: str) -> None:
     titles = {one.name: f"{k}. {one.title}" for k, one in enumerate(shipped(), 1)}
     page.locator("#lessons").get_by_text(titles[name]).click()
     expect(page.locator(f'#lesson [data-lesson="{name}"]')).to_be_visible()
-
-
-def test_the_first_minute(app: Callable[..., Any], open_page: Callable[..., Any]) -> None:
-    page = app(view="", ready=False)  # as a visitor comes: no word of a view
-    answers = page.get_by_test_id("answers")
-    expect(answers).to_contain_text("Is it faster?")
-    expect(answers).to_contain_text("recorded on")
-    expect(page.locator("#method")).not_to_be_visible()
-    assert {c for row in rows(page) for c in row} == {"0", "1"}
-    notice(page, "ready", READY_MS)
-    # A stroke moves the predicted numbers; releasing it runs.
-    before = page.get_by_test_id("readout-work").inner_text()
-    page.mouse.click(*cell_centre(page, 0, 10), button="right")
-    expect(page.get_by_test_id("readout-work")).not_to_have_text(before)
-    expect(page.get_by_test_id("notice")).to_contain_text("Done", timeout=RUN_MS)
-    expect(answers).to_contain_text("measured on")
-    # A preset paints and runs by itself.
-    shown = rows(page)
-    page.locator("#preset").get_by_text("Bold").click()
-    mine = other_than(page, shown)
-    expect(answers).to_contain_text("57%", timeout=RUN_MS)  # 1 - 0.434 of the work
-    # Compare: the same state in the studio, with nothing lost.
-    switch(page, "studio")
-    expect(page.get_by_test_id("cached-work")).to_have_text("43%")
-    page.locator("#compare").get_by_text("Difference").click()
-    assert rows(page) == mine
-    switch(page, "demo")
-    page.locator("#share").click()
-    page.wait_for_function("location.hash.length > 20")
-    other = open_page(page.url)
-    other.wait_for_function(f"p => document.querySelector('#grid .cb-grid')?.cbGrid && "
-                            f"{GRID}.rows().join() === p.join()", arg=mine)  # fmt: skip
-    expect(other.locator("#demo-box")).to_be_visible()
-    expect(other.locator("#method")).not_to_be_visible()
 
 
 def test_lessons_by_painting_to_their_ends(app: Callable[..., Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from caching.predictors.skip import Skip
 from caching.predictors.taylor import Taylor
 from caching.schedule import Schedule
 from viz.brushes import Canvas, edit, hues_of, key_of, title_of
-from viz.grid.ops import AddBrush, Op, Paint, PaintSteps, Recolour, RemoveBrush, ReplaceBrush
+from viz.grid.ops import AddBrush, Op, Paint, PaintSteps, Put, Recolour, RemoveBrush, ReplaceBrush
 from viz.palette import BRUSHES
 
 # Four steps, one block: attention is row 0, feed-forward row 1.
@@ -45,6 +46,23 @@ def test_adding_a_brush_appends_it_and_keeps_everything_painted() -> None:
     assert after(AddBrush(1, "steps", {"action": "hidden"})).schedule.step_legend == (
         Residual(), CondOnly(), FinalHidden(),
     )  # fmt: skip
+
+
+def test_an_edit_of_chosen_steps_is_put_on_the_step_row_by_the_keys_of_its_brushes() -> None:
+    assert CANVAS.schedule.step_row() == "CCCS"
+    done = edit(CANVAS, Put(1, "mirror", ((1, 3),), bytes([1, 0, 2]), 4, (), "steps"))
+    assert done.what == "mirror in time, 3 steps"
+    assert done.canvas.schedule.step_actions.tolist() == [0, 1, 0, 2]
+    np.testing.assert_array_equal(done.canvas.schedule.actions, CANVAS.schedule.actions)
+    keys = ((1, key_of(CondOnly())), (2, key_of(Residual())))  # as numbered on the page
+    moved = after(Put(1, "move", ((1, 2),), bytes([1, 2]), 4, keys, "steps"))
+    assert moved.schedule.step_actions.tolist() == [0, 2, 1, 1]
+    # Step 0 has nothing before it, so only what may stand there is taken.
+    first = after(Put(1, "fill", ((0, 2),), bytes([1, 1]), 4, (), "steps"))
+    assert first.schedule.step_actions.tolist() == [0, 1, 0, 1]
+    scaled = Canvas(dataclasses.replace(CANVAS.schedule, step_legend=(ScaleEps(), CondOnly())))
+    first = after(Put(1, "fill", ((0, 2),), bytes([1, 1]), 4, (), "steps"), scaled)
+    assert first.schedule.step_actions.tolist() == [1, 1, 0, 1]
 
 
 def test_replacing_a_brush_takes_its_cells_along() -> None:

@@ -17,7 +17,8 @@ from viz.grid.show import MAX_NAMES, value_of
 from viz.pages.handlers import Handlers
 from viz.pages.kept import Kept, size_mib
 from viz.pages.visit import Visit, start_visit
-from viz.state import Entry, ModelFacts, Settings, Strokes, UseModel, ViewState, update
+from viz.reducer import update
+from viz.state import Entry, ModelFacts, Settings, Strokes, UseModel, ViewState
 
 S, L = 6, 2
 SETTINGS = Settings(0, 7, 2.0, "ddim")

@@ -87,7 +87,12 @@ def test_controls_that_were_moved_come_back() -> None:
 
 @pytest.mark.parametrize("brushes", [1, 3, 7])
 def test_any_grid_of_56_rows_and_50_steps_is_under_2000_characters(brushes: int) -> None:
-    assert len(to_link(link(random_grid(50, 28, brushes), 50, OTHER), model=HOME)) < 2000
+    grid = random_grid(50, 28, brushes)
+    assert len(to_link(link(grid, 50, OTHER), model=HOME)) < 2000
+    locks = runs_of(np.random.default_rng(1).random(grid.actions.shape) < 0.5)
+    locked = to_link(Link(HOME, OTHER, 50, grid, locks), model=HOME)
+    # Seven brushes and locks in any cell at all are noise of four bits a cell, 1,400 bytes.
+    assert len(locked) < 2000 or brushes == 7
 
 
 def made_of(words: dict[str, Any], packed: bytes = b"") -> str:

@@ -16,7 +16,8 @@ from caching.predictors.tokens import Tokens
 from caching.schedule import Schedule
 from viz.grid.ops import AddBrush, Lock, Op, Paint, PaintSteps, Put, ReplaceBrush, Runs, Undo
 from viz.locks import count, mask_of, merged, resampled, runs_of
-from viz.state import Entry, ModelFacts, Repaint, Resteps, Settings, Strokes, ViewState, update
+from viz.reducer import update
+from viz.state import Entry, ModelFacts, Repaint, Resteps, Settings, Strokes, ViewState
 
 S, L, R = 6, 2, 2
 ALL = ((0, S * L * R),)
@@ -116,6 +117,8 @@ def test_a_step_action_may_not_leave_a_locked_cell_out() -> None:
     action = {"action": "residual", "first": 0, "last": 0}
     state = after(locked(), AddBrush(2, "steps", action), PaintSteps(3, 1, ((1, 5),)))
     assert state.schedule.step_actions.tolist() == [0, 1, 0, 0, 1, 1]
+    put = Put(4, "fill", ((1, 5),), bytes([0, 1, 1, 1, 0]), S, (), "steps")
+    assert after(state, put).schedule.step_actions.tolist() == [0, 0, 0, 0, 1, 0]
     covered = Schedule.full(S, L).paint_steps([2], Residual(0, 0))
     back = update(locked(covered), Repaint("full", Schedule.full(S, L)))
     assert back.schedule.covered[2].all() and not back.schedule.covered[1].any()

@@ -11,8 +11,9 @@ from caching.learn.store import shipped
 from caching.methods import METHODS, Unready
 from caching.methods.base import Setting
 from viz.pages.visit import start_visit
+from viz.reducer import update
 from viz.setting import RecordedSetting, Watched
-from viz.state import Resteps, ViewState, update
+from viz.state import Resteps, ViewState
 
 STATE: ViewState = start_visit().state
 CHANGE = np.ones((20, 12, 2, 3), np.float32)

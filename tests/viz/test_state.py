@@ -24,21 +24,19 @@ from viz.grid.ops import (
     ReplaceBrush,
     Undo,
 )
+from viz.reducer import MAX_HISTORY, update
+from viz.session import Refused, Session
 from viz.state import (
-    MAX_HISTORY,
     Configure,
     Entry,
     ModelFacts,
     Refuse,
-    Refused,
     Repaint,
     Resteps,
-    Session,
     Settings,
     Strokes,
     UseModel,
     ViewState,
-    update,
 )
 
 S, L, R = 6, 2, 2

@@ -13,7 +13,7 @@ function openHelp() {
   helpOpen = openDialog("cb-sheet", "Keys and gestures",
     make("div", "cb-form-head", {}, make("strong", "", {}, "Keys and gestures"), close),
     make("div", "cb-sheet-columns", {}, section("Painting", GESTURES), ...groups.map(group => section(group, lines(group)))),
-    make("p", "cb-about", {}, "A letter with Shift is a command; without Shift too, as long as no brush has the letter."));
+    make("p", "cb-about", {}, "A letter with Shift is a command; without Shift too, as long as no brush and no other command has it."));
   helpOpen.dataset.testid = "keys-sheet";
   const node = helpOpen;
   node.addEventListener("keydown", event => { if (event.key === "?") node.close(); });

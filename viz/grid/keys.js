@@ -50,7 +50,10 @@ function onKey(event) {
   if (event.ctrlKey && (event.key === "Home" || event.key === "End")) return corner(event);
   if (event.target.closest("dialog")) return;
   const free = nodes.table.contains(event.target) || !isTyping(event.target);
-  const command = free && !event.defaultPrevented ? commandOfKey(event, false) : null;
+  // Enter on a button or a choice of the toolbars is that button's.
+  const pressed = event.key === "Enter" && !nodes.table.contains(event.target)
+    && event.target.closest("button, [role=radio], a, summary");
+  const command = free && !pressed && !event.defaultPrevented ? commandOfKey(event, false) : null;
   const plain = !event.shiftKey && !event.ctrlKey && !event.metaKey && !event.altKey;
   // A letter alone is a brush's before it is a command's.
   if (command && !(plain && brushOfKey(event.key, inStepRow(event) ? "steps" : "cells"))) {
@@ -75,17 +78,17 @@ function onKey(event) {
   const to = arrowTarget(event.key);
   if (to) {
     event.preventDefault();
-    if (event.shiftKey && store.tool === "select" && to[0] !== WHOLE) return extendByKey(to);
+    if (event.shiftKey && store.tool === "select") return extendByKey(to);
     const from = placesAt(focusAt), there = placesAt(to);
     moveFocus(to[0], to[1], false);
     if (!event.shiftKey) return;
     const list = from.target === there.target ? [...from.list, ...there.list] : there.list;
     typePaint(there.target, list, brushOn(there.target));
-  } else if (event.key === " " || event.key === "Enter") {
+  } else if (event.key === " ") {
     event.preventDefault();
     if (store.tool === "lock") return toggleLocks();
     if (selection.size) return runCommand(commandOf("fill"));
-    if (store.tool === "select") return setSelection(editList());
+    if (store.tool === "select") return setSelection(editList(), false, editIn());
     const {target, list} = placesAt(focusAt), to = brushOn(target);
     const open = list.filter(i => !isLocked(target, i, to));
     typePaint(target, list, allHaveBrush(target, open) ? COMPUTE : to);

@@ -59,7 +59,7 @@ class PaintSteps:
 
 @dataclass(frozen=True)
 class Put:
-    """Give every cell of `runs` an action of its own: what an edit of a selection made of them.
+    """Give every cell or step an action of its own: what an edit of a selection made of them.
 
     The page works the edit out, because what somebody saw is what they are to get; `verb` only
     names it. `brushes` are (number, key) of the brushes it uses, for a legend that has changed.
@@ -71,6 +71,7 @@ class Put:
     to: bytes  # one action per cell, in the order of `runs`
     of: int | None = None
     brushes: tuple[tuple[int, str], ...] = ()
+    where: Where = "cells"  # of the step row, `runs` count steps
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,8 @@ def check(op: Op, cells_total: int, legend_size: int) -> None:
     """
     if not isinstance(op, Paint | PaintSteps | Put | Lock):
         return
-    cell = "step" if isinstance(op, PaintSteps) else "cell"
+    steps = isinstance(op, PaintSteps) or (isinstance(op, Put) and op.where == "steps")
+    cell = "step" if steps else "cell"
     if op.of is not None and op.of != cells_total:
         raise ValueError(
             f"stroke {op.rev}: painted on a grid of {op.of:,} {cell}s, this one has "

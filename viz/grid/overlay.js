@@ -26,7 +26,11 @@ function drawOverlay() {
   overlayFrame = 0;
   if (!nodes.overlay || !model.cells) return;
   const {locks, padlocks, diff, halo, chosen} = nodes.overlay;
-  const around = outline(i => selection.has(i), [...selection]);
+  const cells = chosenIn === "cells" ? selection : new Set(), around = outline(i => cells.has(i), [...cells]);
+  stepNodes.forEach((node, s) => {
+    const on = chosenIn === "steps" && selection.has(s);
+    if (on !== (node.dataset.chosen === "true")) node.dataset.chosen = on;
+  });
   for (const path of [halo, chosen]) path.setAttribute("d", around);
   const held = [];
   planes.locks.forEach((on, i) => { if (on) held.push(i); });

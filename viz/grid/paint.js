@@ -50,9 +50,9 @@ function beginStroke(event) {
   if (step) at[1] = Number(step.dataset.step);
   const mode = allSteps ? "allSteps" : inSteps ? "whole" : step ? "steps" : label ? "rows"
     : store.tool === "box" || event.shiftKey ? "box" : "free";
-  if (store.tool === "select" && !inSteps) {
+  if (store.tool === "select") {
     beginSelect(event, at, mode === "box" ? "free" : mode);
-    return moveFocus(mode === "steps" ? HEAD : at[0], mode === "rows" ? -1 : at[1], true);
+    return moveFocus(inSteps ? WHOLE : mode === "steps" ? HEAD : at[0], mode === "rows" || allSteps ? -1 : at[1], true);
   }
   const target = inSteps ? "steps" : store.tool === "lock" ? "locks" : "cells";
   stroke = {

@@ -132,7 +132,7 @@ function askFields(command) {
   }));
   const body = make("form", "cb-form", {novalidate: ""},
     make("strong", "", {}, command.label), ...(command.about ? [make("p", "cb-about", {}, command.about)] : []),
-    make("p", "cb-about", {}, selection.size ? `${counted(selection.size, "cell")} selected.` : "Of the cell, row or step in focus."),
+    make("p", "cb-about", {}, selection.size ? `${chosenCount()} selected.` : "Of the cell, row or step in focus."),
     ...fields.map((field, k) => make("label", "cb-field", {}, make("span", "", {}, field.label), inputs[k],
       make("span", "cb-hint", {}, `${field.least} to ${field.most}`))),
     error, make("div", "cb-form-end", {}, formButton("Apply", "cb-primary", () => {}, "submit"), formButton("Cancel", "", () => closePalette())));

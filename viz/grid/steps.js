@@ -47,6 +47,7 @@ function slimCell() {
 function fitSteps() {
   if (!nodes.steps || nodes.steps.dataset.open === String(stepRowOpen())) return drawScores();
   const focused = nodes.steps.contains(document.activeElement);
+  if (chosenIn === "steps") setSelection([], true);
   buildSteps();
   if (focusAt[0] === WHOLE) focusAt = [0, Math.max(1, focusAt[1])];
   markStop();
@@ -111,7 +112,7 @@ function decisionText(s) {
 function stepLabel(s) {
   const t = timestepText(s), score = scoreText(s);
   return `whole step ${s} of ${model.S}${t && ", t " + t}: ${actionIs(stepFill(s)).label.toLowerCase()}` +
-    (s === 0 ? ", locked" : "") + markLabel("steps", s) + (score ? `, ${score}` : "");
+    (s === 0 ? ", locked" : "") + (chosenIn === "steps" && selection.has(s) ? ", selected" : "") + markLabel("steps", s) + (score ? `, ${score}` : "");
 }
 
 function fillStepTip(box, s) {

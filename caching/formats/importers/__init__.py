@@ -48,7 +48,8 @@ def import_schedule(
     kind = IMPORTERS[format] if format is not None else detect(source)
     importer = kind().with_options(options)
     reading = importer.read(source, shape)
-    return Imported(reading.schedule, report_of(importer, reading), reading.request)
+    report = report_of(importer, reading)
+    return Imported(reading.schedule, report, reading.request, reading.locks)
 
 
 def detect(source: Source) -> type[Importer]:

@@ -71,6 +71,7 @@ class Reading:
         forced: cells of step 0 that the file reuses and that are computed.
         lost: what the file says and the schedule does not, one sentence each.
         request: how a picture was asked for, from files that say so.
+        locks: bool (S, L, R), cells that their owner has locked; None where a file knows no locks.
     """
 
     schedule: Schedule
@@ -79,6 +80,7 @@ class Reading:
     forced: int = 0
     lost: tuple[str, ...] = ()
     request: Mapping[str, Any] | None = None
+    locks: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -161,11 +163,12 @@ class Report:
 
 @dataclass(frozen=True)
 class Imported:
-    """A schedule from a file, the report, and the request if the file holds one."""
+    """A schedule from a file, the report, and request and locks if the file says any."""
 
     schedule: Schedule
     report: Report
     request: Mapping[str, Any] | None = None
+    locks: NDArray[np.bool_] | None = None
 
 
 def report_of(importer: Importer, reading: Reading) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -29,7 +30,8 @@ class Native(Importer):
         order = EXECUTION
         if isinstance(value, dict) and value.get("step_order") == native.ASCENDING_ORDER:
             order = "the file counts upwards with the timestep, and says so: turned round"
-        return checked(schedule, shape, order)
+        locks = native.locks_of(value, schedule) if isinstance(value, dict) else None
+        return dataclasses.replace(checked(schedule, shape, order), locks=locks)
 
 
 def checked(schedule: Schedule, shape: Shape, order: str) -> Reading:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -32,10 +33,16 @@ class Picture(Importer):
 
     def read(self, source: Source, shape: Shape) -> Reading:
         recipe = picture.recipe_of(source.data)
-        reading = checked(native.from_json(recipe["schedule"]), shape, EXECUTION)
+        schedule = native.from_json(recipe["schedule"])
+        reading = checked(schedule, shape, EXECUTION)
         told = measured_words(recipe["measured"])
         understood = (*reading.understood, told) if told else reading.understood
-        return Reading(reading.schedule, reading.order, understood, request=recipe["request"])
+        return dataclasses.replace(
+            reading,
+            understood=understood,
+            request=recipe["request"],
+            locks=native.locks_of(recipe["schedule"], schedule),
+        )
 
 
 def measured_words(measured: Mapping[str, Any]) -> str:
