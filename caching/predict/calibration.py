@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 from caching.engine.executor import Stopped
 from caching.engine.fits import calibration_noise
 from caching.engine.request import whole
-from caching.engine.run import Run, sample
+from caching.engine.run import Run, iter_sample
+from caching.engine.states import States
 from caching.errors import RequestError
 from caching.models.model import Model
 from caching.predict.adjoint import Progress, Stop, build_response
-from caching.predict.drawn import KINDS, drawn
+from caching.predict.drawn import KINDS, Drawn, drawn
+from caching.predict.effort import THOROUGH, Size, response_share
 from caching.predict.evidence import BEST_DB
 from caching.predict.features import features
 from caching.predict.fit import LEAST_RUNS, Estimator, fit
@@ -27,7 +30,11 @@ from caching.schedule import Schedule
 SCHEDULES = 160
 POOL = 320
 TOGETHER = 4
-SCHEDULE_SEED = 2
+HARD = ("window", "mixed", "threshold", "window", "mixed", "steps", "random", "rows")
+STREAMS = ((2, KINDS, 2, 79), (3, HARD, 0, 100_000))
+"""What is learned from: seed, kinds of a round, rounds left out and rounds taken. All kinds alike,
+then more of those that predictions missed most. Of the first stream the first two rounds are left
+out, because the runs that ship were begun on other pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +78,13 @@ def psnr_db(run: Run, full: Run) -> NDArray[np.float64]:
     return np.asarray(10 * np.log10(255.0**2 / np.maximum(error.mean(axis=(1, 2, 3)), least)))
 
 
+def learned_from(change: NDArray[np.float64], branches: tuple[str, ...]) -> Iterator[Drawn]:
+    """The schedules that a prediction learns from, in order; see `STREAMS`."""
+    for seed, kinds, out, rounds in STREAMS:
+        each = len(kinds)
+        yield from islice(drawn(seed, change, branches, kinds), out * each, (out + rounds) * each)
+
+
 def calibrations(
     model: Model,
     *,
@@ -82,6 +96,8 @@ def calibrations(
     schedules: int = SCHEDULES,
     pool: int = POOL,
     labels: Sequence[int] | None = None,
+    size: Size = THOROUGH,
+    rounds: Sequence[int] | None = None,
     progress: Progress | None = None,
     stopped: Stop | None = None,
 ) -> Iterator[Calibration]:
@@ -89,7 +105,7 @@ def calibrations(
 
     Every schedule drawn is measured on four of the pool's pictures, another four for each round of
     kinds: pictures differ by several dB, and what is learned is to be of all of them. An estimator
-    comes at 32 schedules and at every doubling.
+    comes at 32 schedules and at every doubling, or where `rounds` says so, and at the last.
 
     Args:
         response: built before under the same setting; None builds it.
@@ -97,6 +113,9 @@ def calibrations(
         schedules: how many to measure.
         pool: pictures, on noise that no seed gives, a multiple of 4.
         labels: classes to take pictures of, in turn; None: all.
+        size: of the response, where it is built here.
+        rounds: after how many schedules there is to be an estimator, each 24 or more.
+        stopped: polled between branches; what is computed beside this may run while it answers.
 
     Raises:
         Stopped: `stopped` said so.
@@ -106,15 +125,20 @@ def calibrations(
     pool = whole("pool", pool, TOGETHER, 4096)
     if pool % TOGETHER:
         raise RequestError(f"a pool of {pool} pictures was asked for, expected a multiple of 4.")
+    if rounds is not None and min(rounds, default=LEAST_RUNS) < LEAST_RUNS:
+        raise RequestError(f"rounds {rounds!r:.60} were given, expected {LEAST_RUNS} or more each.")
     first = 0.0
     if response is None:
-        first = 0.3
+        first = response_share(size, schedules)
         response = build_response(
             model,
             steps=steps,
             sampler=sampler,
             cfg_scale=cfg_scale,
             labels=labels,
+            pictures=size.pictures,
+            leading=size.leading,
+            chance=size.chance,
             progress=None if progress is None else lambda x, w: progress(first * x, w),
             stopped=stopped,
         )
@@ -122,21 +146,27 @@ def calibrations(
     noise = calibration_noise(model, pool)
     classes = list(range(len(model.class_names))) if labels is None else list(labels)
 
-    def run_on(schedule: Schedule | None, pictures: list[int]) -> Run:
-        return sample(
+    def run_on(schedule: Schedule | None, pictures: list[int], states: States) -> Run:
+        events = iter_sample(
             model,
             schedule,
+            states=states,
             label=[classes[i % len(classes)] for i in pictures],
             latents=noise[pictures],
             steps=steps,
             cfg_scale=cfg_scale,
             sampler=sampler,
+            stopped=stopped,
         )
+        last = deque(events, maxlen=1)
+        if not last or not isinstance(last[0], Run):
+            raise Stopped("the calibration was stopped in a run.")
+        return last[0]
 
-    full: tuple[list[int], Run] | None = None
+    full: tuple[list[int], Run, States] | None = None
     values = []
     measured, pictures = list(runs.psnr_db[:schedules]), list(runs.pictures[:schedules])
-    stream = drawn(SCHEDULE_SEED, response.change.astype(np.float64), model.branches)
+    stream = learned_from(response.change.astype(np.float64), model.branches)
     for i, (_, schedule) in enumerate(islice(stream, schedules)):
         values.append(features(schedule, response))
         if i >= len(measured):
@@ -144,8 +174,10 @@ def calibrations(
             first_of = i // len(KINDS) * TOGETHER % pool
             at = list(range(first_of, first_of + TOGETHER))
             if full is None or full[0] != at:
-                full = at, run_on(None, at)
-            run = run_on(schedule, at)
+                states = States()
+                full = at, run_on(None, at, states), states
+            # Steps before the first reused cell are those of the full run.
+            run = run_on(schedule, at, full[2].copy())
             if stopped is not None and stopped():
                 raise Stopped("the calibration was stopped between two runs.")
             measured.append(psnr_db(run, full[1]))
@@ -153,7 +185,8 @@ def calibrations(
         if progress is not None:
             part = first + (1 - first) * (i + 1) / schedules
             progress(part, f"calibration: schedule {i + 1} of {schedules}")
-        if i + 1 == schedules or (i + 1 >= 32 and math.log2(i + 1).is_integer()):
+        doubled = i + 1 >= 32 and math.log2(i + 1).is_integer()
+        if i + 1 == schedules or (doubled if rounds is None else i + 1 in rounds):
             done = Runs(np.array(measured[: i + 1]), np.array(pictures[: i + 1], np.int64))
             estimator = fit(values, done.psnr_db, pictures=done.pictures.tolist())
             yield Calibration(response, estimator, done)

@@ -8,12 +8,13 @@ import pytest
 
 from caching.actions.residual import Residual
 from caching.engine.executor import Stopped
-from caching.engine.run import sample
+from caching.engine.run import iter_sample, sample
 from caching.errors import RequestError, ScheduleError
 from caching.models.model import Model
 from caching.predict import calibration as module
-from caching.predict.calibration import Runs, calibrations, psnr_db
+from caching.predict.calibration import Runs, calibrations, learned_from, psnr_db
 from caching.predict.drawn import KINDS, drawn
+from caching.predict.effort import Size, response_share, runs_of
 from caching.predict.features import LEVELS, NAMES, features, stands_in
 from caching.predict.fit import fit, predict_error, spearman
 from caching.predict.response import scaled
@@ -103,6 +104,11 @@ def test_features_by_hand():
         "largest share of a step's cells reused": 1,
         "share of steps with a reused cell": 1 / 3,
         "share of rows with a reused cell": 1,
+        # Nothing later answers, in the step or after it: what the span says, 100 instead of 80.
+        "response, answered by what is computed": 100,
+        "the same, squared step by step": 100,
+        "the same, squared row by row": (36 + 20) * 100 / 80,
+        "the same, squared cell by cell": (36 + 20) * 100 / 80,
     }
     for name, value in expected.items():
         assert got[name] == pytest.approx(10 * np.log10(value), abs=0.02), name
@@ -110,6 +116,11 @@ def test_features_by_hand():
     assert got["relative changes in the first branch"] == pytest.approx(0.25, rel=1e-3)
     assert got["additive response at age 1"] == 1
     assert len(got) == len(NAMES) and len(expected) == LEVELS
+    # The first cell alone: the second is computed and answers, and half a step is as if not reused.
+    one = dict(zip(NAMES, features(Schedule.from_rows(["CCR", "CCC"]), made), strict=True))
+    left = 1 + ((100 / 80) ** 0.5 - 1) / 2
+    for name in ("response, answered by what is computed", "the same, squared cell by cell"):
+        assert one[name] == pytest.approx(10 * np.log10(3**2 * left**2), abs=0.02), name
 
 
 def test_beyond_the_ages_known_effects_go_on_in_proportion():
@@ -155,6 +166,21 @@ def test_drawn_schedules_are_of_every_kind_and_the_same_each_time():
 def test_one_step_cannot_be_drawn():
     with pytest.raises(ScheduleError, match="one step"):
         next(drawn(0, np.zeros((1, 2, 2, 1)), ("attn", "mlp")))
+
+
+def test_a_round_may_be_of_any_kinds():
+    change = response().change.astype(float)
+    got = itertools.islice(drawn(3, change, ("attn", "mlp"), ("mixed", "window", "mixed")), 4)
+    assert [kind for kind, _ in got] == ["mixed", "window", "mixed", "mixed"]
+
+
+def test_what_is_learned_from_begins_with_all_kinds_alike():
+    change = response().change.astype(float)
+    got = list(itertools.islice(learned_from(change, ("attn", "mlp")), 79 * 8 + 16))
+    rest = itertools.islice(drawn(2, change, ("attn", "mlp")), 16, None)
+    assert got[: 79 * 8] == list(itertools.islice(rest, 79 * 8))
+    kinds = [kind for kind, _ in got[79 * 8 :]]
+    assert kinds[:8] == kinds[8:] == list(module.HARD)
 
 
 # -- the fit ---------------------------------------------------------------------------------
@@ -208,8 +234,8 @@ def test_the_page_gets_the_same_formula():
     got = fit(x, truth[:, None] + noise * rng.normal(size=(60, 2)))
     plain = got.to_json()
     z = (x[3] - plain["center"]) / plain["spread"]
-    squares = ((np.array(plain["known"]) - z) ** 2).sum(1) / (2 * len(z) * plain["length"] ** 2)
-    db = plain["level_db"] + z @ plain["slopes"] + np.exp(-squares) @ plain["bends"]
+    squares = ((np.array(plain["known"]) - z) ** 2).sum(1) / (len(z) * plain["length"] ** 2)
+    db = plain["level_db"] + z @ plain["slopes"] + (1 + squares) ** -0.5 @ plain["bends"]
     assert db == pytest.approx(got.of(x[3]).db, abs=0.01)
 
 
@@ -276,15 +302,36 @@ def test_a_calibration_goes_on_from_what_was_measured(model, monkeypatch):
 
     def spy(*args, **kwargs):
         ran.append(args[1])
-        return sample(*args, **kwargs)
+        return iter_sample(*args, **kwargs)
 
-    monkeypatch.setattr(module, "sample", spy)
+    monkeypatch.setattr(module, "iter_sample", spy)
     *_, got = calibrations(model, schedules=33, response=short.response, runs=known, **setting)
     np.testing.assert_array_equal(got.runs.psnr_db[:32], known.psnr_db)
     np.testing.assert_allclose(got.runs.psnr_db[32], short.runs.psnr_db[32], atol=0.01)
     assert len(ran) == 2 and ran[0] is None
     # All kinds go round on four pictures, then on the next four.
     np.testing.assert_array_equal(got.runs.pictures[[0, 7, 8, 15, 16]][:, 0], [0, 0, 4, 4, 0])
+
+
+def test_a_quick_calibration_in_growing_rounds_stops_and_goes_on(model):
+    """What a page makes: few pictures, an estimator where it is asked for, stopped between."""
+    setting = {"steps": 4, "cfg_scale": 1.0, "schedules": 30, "rounds": (24, 28), "pool": 8}
+    stream = calibrations(model, size=Size(2, 1, 0), **setting)
+    first, half = next(stream), next(stream)
+    assert first.response.pictures == 2 and len(first.response.open) == 2
+    assert half.schedules == 24 and half.estimator is not None
+    stream.close()
+    again = list(calibrations(model, response=half.response, runs=half.runs, **setting))
+    assert [one.schedules for one in again] == [0, 24, 28, 30]
+    np.testing.assert_array_equal(again[1].runs.psnr_db, half.runs.psnr_db)
+    assert again[-1].response is half.response
+
+
+def test_what_a_calibration_takes_in_full_runs_by_hand():
+    size = Size(3, 3, 1)  # three pictures of 8 + 4 * 2.3 full runs
+    assert runs_of(size, 160) == pytest.approx(51.6 + 280)
+    assert runs_of(None, 24) == pytest.approx(42)
+    assert response_share(size, 160) == pytest.approx(51.6 / 331.6)
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (3,), (0,)])
@@ -302,7 +349,7 @@ def test_a_calibration_stops_when_told(model):
         list(stream)
 
 
-@pytest.mark.parametrize("changes", [{"schedules": 3}, {"pool": 6}, {"pool": 0}])
+@pytest.mark.parametrize("changes", [{"schedules": 3}, {"pool": 6}, {"pool": 0}, {"rounds": (8,)}])
 def test_what_cannot_be_calibrated(model, changes):
     with pytest.raises(RequestError):
         next(calibrations(model, steps=4, **changes))
