@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 # Read by gradio at import: nothing may reach the network unless a person asks for it.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -14,9 +15,11 @@ from typing import Any
 
 import gradio as gr
 
-from viz import text
+from viz import served, text
 from viz.boxes import (
     authors,
+    calibrate,
+    causes,
     demo,
     drafts,
     files,
@@ -31,9 +34,11 @@ from viz.boxes import (
     quality,
     seeing,
     study,
+    threshold,
     views,
 )
-from viz.boxes.wiring import FAST, SLOW, Wiring
+from viz.boxes.wiring import FAST, SLOW, UNSEEN, Wiring
+from viz.calibrating import BUDGET, Predictions, budget_from, folder_of
 from viz.compare import CompareView
 from viz.grid import ScheduleGrid
 from viz.grid.show import value_of
@@ -48,8 +53,11 @@ from viz.pages.visit import Visit, start_visit
 
 BOXES = (
     views, demo, lesson, method, learn, improve, picture, files, authors, drafts, model, palette,
-    pareto, seeing, study, quality,
+    pareto, seeing, study, quality, threshold, causes, calibrate,
 )  # fmt: skip
+
+
+BEGIN_S = 5.0  # without a visitor, the model loads after that
 
 
 def _layout(start: Visit) -> dict[str, Any]:
@@ -76,9 +84,10 @@ def _layout(start: Visit) -> dict[str, Any]:
                 offers=offers(),
                 elem_id="grid",
             )
-            parts["curves"] = gr.Plot(
-                start.curves(), show_label=False, elem_id="curves", container=False
-            )
+            parts |= calibrate.build()
+            # Figures come once the page stands: what draws them weighs more than all the rest.
+            parts["curves"] = gr.Plot(None, show_label=False, elem_id="curves", container=False)
+            parts |= threshold.build()
             parts["words"] = gr.HTML(start.words(), elem_classes="cb-note")
             gr.HTML(views.grid_terms(), elem_classes="cb-note", padding=False)
         with gr.Column(scale=4, min_width=340, elem_classes="cb-right"):
@@ -92,6 +101,7 @@ def _layout(start: Visit) -> dict[str, Any]:
             parts["compare"] = CompareView(
                 studio.comparison_of(result, start.rev), elem_id="compare"
             )
+            parts |= causes.build()
     parts |= pareto.build(start)
     parts |= seeing.build(start)
     parts |= study.build()
@@ -104,7 +114,9 @@ def _wire(page: Wiring) -> None:
     """The painter and the run buttons, then what each box brings."""
     parts, handlers, visit = page.parts, page.handlers, page.visit
     page.then_run(
-        parts["grid"].input(page.named(handlers.strokes), [parts["grid"], visit], page.edit, **FAST)
+        parts["grid"].input(
+            page.named(handlers.strokes), [parts["grid"], visit], [*page.edit, *page.box], **FAST
+        )
     )
     for box in BOXES:
         box.wire(page)
@@ -117,9 +129,9 @@ def _wire_arrival(page: Wiring, blocks: gr.Blocks) -> None:
     # One event for both: of two, the later answer could hide why a link was refused.
     arrived = blocks.load(
         page.stream(Arrival(Lessons(page.handlers)).arrive), page.of("link", "visit"),
-        page.of(*lesson.OPENED),
+        page.of(*lesson.OPENED, "pareto"),
         js="(link, visit) => [location.hash.slice(1), visit]",
-        show_progress="hidden", api_visibility="private", concurrency_limit=None,
+        **UNSEEN, api_visibility="private", concurrency_limit=None,
     )  # fmt: skip
     pareto.wire_front(page, arrived)
 
@@ -141,6 +153,7 @@ def launch_options() -> dict[str, Any]:
         "theme": theme(),
         "css": STYLE,
         "head": HEAD,
+        "app_kwargs": {"routes": served.routes()},
         # On by default; it stores every event with all props in the browser, seconds per stroke.
         "run_history": False,
         "max_file_size": "4mb",
@@ -148,12 +161,15 @@ def launch_options() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Serve the page until it is interrupted; the shipped model loads in the background."""
-    engine = Engine(repeats=repeats_from(os.environ.get(REPEATS)))
+    """Serve the page until it is interrupted; the first visitor has the shipped model loaded."""
+    budget = budget_from(os.environ.get(BUDGET))
+    predictions = Predictions(budget=budget, folder=folder_of())
+    engine = Engine(repeats=repeats_from(os.environ.get(REPEATS)), predictions=predictions)
     page = build_app(engine)
-    # Importing torch holds everything up for seconds, and Gradio gives the page three to answer.
     page.launch(**launch_options(), prevent_thread_lock=True)
-    engine.begin(text.HOME_MODEL)
+    # Importing torch holds everything up for seconds: a page that is asked for now comes first, and
+    # has the model loaded itself.
+    threading.Timer(BEGIN_S, engine.begin, (text.HOME_MODEL,)).start()
     page.block_thread()
 
 

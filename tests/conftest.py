@@ -15,7 +15,10 @@ settings.register_profile(
 )
 settings.load_profile("cachebrush")
 
-LONGEST = ("test_lessons", "test_methods", "test_vocabulary", "test_app", "test_pareto")
+LONGEST = (
+    "test_lessons", "test_methods", "test_first_minute", "test_vocabulary", "test_app",
+    "test_access", "test_pareto",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")

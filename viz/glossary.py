@@ -82,6 +82,32 @@ TERMS: Mapping[str, Term] = {
         "How little a branch's output changes from one step to the next. Where neighbours are "
         "alike, reuse costs little; the grid can be coloured by it.",
     ),
+    "lag": Term(
+        "lag",
+        "How many steps before an output is compared with. At lag 1 with the step before; a cell "
+        "of age k reuses what lag k says of it.",
+    ),
+    "threshold": Term(
+        "threshold α",
+        "The most a branch may have changed to be reused. SmoothCache holds the mean over blocks "
+        "of the relative change against it; drag the line on the curves to see what it paints.",
+    ),
+    "foreground": Term(
+        "foreground",
+        "The parts of a picture whose colour is far from that of its rim. Blocks differ in how "
+        "much of their attention goes there; the background often changes less.",
+    ),
+    "difference": Term(
+        "difference",
+        "Cached minus full, pixel by pixel: blue where the cached picture is darker, red where it "
+        "is brighter. Drag over it to ask which cells are to blame.",
+    ),
+    "cause": Term(
+        "cause",
+        "A cell to blame for the error in a region of the picture: the error falls when it is "
+        "computed. Estimated for all cells at once from how far off each stand-in was and how "
+        "strongly the region answers to it.",
+    ),
     "full": Term("full run", "Every cell computed. The picture everything else is compared with."),
     "fewer": Term(
         "plain steps",
@@ -115,7 +141,9 @@ TERMS: Mapping[str, Term] = {
         "policy", "A rule that decides what to compute while the run goes on, not before."
     ),
     "calibration": Term(
-        "calibration", "Runs of the full model from which a method learns where to reuse."
+        "calibration",
+        "Runs of the model from which a method learns where to reuse, or the page what PSNR to "
+        "expect of a schedule. It holds for one model, number of steps, guidance and sampler.",
     ),
     "router": Term(
         "router",

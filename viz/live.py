@@ -17,6 +17,7 @@ from caching.errors import CachebrushError, ModelError, RequestError
 from caching.methods import Method, Plan
 from caching.methods.base import Tell
 from caching.methods.setting import ModelSetting, Shelf
+from viz.calibrating import Predictions
 from viz.learning import Learning, train
 from viz.state import ModelFacts, ViewState
 from viz.work import Asked, Made, Pace, Told, in_turn
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from caching.learn.base import Trainer
     from caching.learn.store import Learned
     from caching.measure.comparison import Progress
+    from caching.measure.decoded import Decoded
     from caching.measure.known import Known
     from caching.measure.result import Result
     from caching.measure.timing import BranchTimes
@@ -48,6 +50,7 @@ class Loaded:
     times: BranchTimes
     device: str
     known: Known  # full runs, snapshots and fits, for as long as the model stays loaded
+    decoded: Decoded  # pictures of the last runs
     shelf: Shelf = field(default_factory=Shelf)  # calibrations, likewise
 
     @property
@@ -59,14 +62,16 @@ class Loaded:
 def repeats_from(given: str | None) -> int:
     """How often each run is timed, from the environment; 3 where it says nothing.
 
+    0: not at all, the times are those of the runs that were shown.
+
     Raises:
-        RequestError: it is no whole number from 1 to 20.
+        RequestError: it is no whole number from 0 to 20.
     """
     if not given:
         return 3
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= MOST_REPEATS):
+    if not (given.isascii() and given.isdigit() and 0 <= int(given[:9]) <= MOST_REPEATS):
         raise RequestError(
-            f"{REPEATS} is {given!r:.40}, expected a whole number from 1 to {MOST_REPEATS}."
+            f"{REPEATS} is {given!r:.40}, expected a whole number from 0 to {MOST_REPEATS}."
         )
     return int(given)
 
@@ -74,8 +79,9 @@ def repeats_from(given: str | None) -> int:
 class Engine:
     """Loads models on request, in a thread of its own, and runs comparisons one at a time."""
 
-    def __init__(self, *, repeats: int = 3) -> None:
+    def __init__(self, *, repeats: int = 3, predictions: Predictions | None = None) -> None:
         self.repeats = repeats
+        self.predictions = predictions or Predictions()
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._errors: dict[str, str] = {}
         self._threads: dict[str, threading.Thread] = {}
@@ -125,6 +131,7 @@ class Engine:
 
     def _load(self, name: str) -> None:
         try:
+            from caching.measure.decoded import Decoded
             from caching.measure.known import Known
             from caching.measure.timing import device_name, measure_branches
             from caching.models import load_model
@@ -137,7 +144,8 @@ class Engine:
                 times = measure_branches(model)
             with self._lock:
                 known = Known(offload=model.device.type != "cpu")
-                self._loaded[name] = Loaded(model, times, device_name(model.device), known)
+                device = device_name(model.device)
+                self._loaded[name] = Loaded(model, times, device, known, Decoded(model))
                 while len(self._loaded) > MAX_MODELS:
                     self._loaded.popitem(last=False)
         except CachebrushError as error:
@@ -163,8 +171,7 @@ class Engine:
         loaded = self.get(name)
         if loaded is None or event.resumed:
             return None
-        picture: np.ndarray = loaded.model.decode(event.clean[None])[0].numpy()
-        return picture
+        return loaded.decoded.picture(event.clean)
 
     def setting(
         self,
@@ -290,12 +297,14 @@ class Engine:
                 policy=policy,
                 known=loaded.known,
                 preview_every=0,  # decoded by `preview` when somebody is about to see it
-                repeats=self.repeats if steps * loaded.model.blocks <= 12 * 100 else 1,
+                repeats=min(
+                    self.repeats, MOST_REPEATS if steps * loaded.model.blocks <= 1200 else 1
+                ),
                 stopped=stopped,
             ):
                 if not isinstance(item, Comparison):
                     yield item
                     continue
-                yield result_of(loaded.model, item, loaded.times)
+                yield result_of(loaded.model, item, loaded.times, loaded.decoded)
         finally:
             self.turn.release()

@@ -11,10 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from caching.errors import RequestError
 from caching.methods import METHODS, Method, Plan, method_of
 from caching.methods.base import Control, Faithfulness, controls
+from caching.methods.smoothcache import LOOKAHEAD
+from caching.policies.threshold import smoothcache_rows
 from viz import text
+from viz.figures.alpha import Alpha, Rows
 
 SLOTS = 4
 # How near to its paper a method is, in front of its name in the list.
@@ -130,6 +135,28 @@ def threshold_of(method: Method) -> float | None:
     """The change a method lets pass, to be drawn into the curves of changes; else None."""
     alpha = getattr(method, "alpha", None) if method.needs == "trace" else None
     return float(alpha) if alpha is not None else None
+
+
+DRAGGED = "smoothcache"  # what dragging the threshold chooses where the method has none
+DRAG_STEP = 0.005
+
+
+def alpha_of(
+    method: Method | None, change: np.ndarray | None, branches: tuple[str, ...]
+) -> Alpha | None:
+    """The line to drag on the curves of `change` (S, L, R, K); None before they are known."""
+    if change is None:
+        return None
+    on = method is not None and threshold_of(method) is not None
+    mine: Any = method if on else method_of(DRAGGED)
+    control = next(one for one in controls(type(mine)) if one.name == "alpha")
+    rows: Rows = {}
+    if mine.name == DRAGGED:
+        lookahead = min(LOOKAHEAD, change.shape[-1])
+        rows = smoothcache_rows(change, lookahead=lookahead, branches=branches)
+    return Alpha(
+        mine.title, mine.alpha, on, control.least, control.most, control.step or DRAG_STEP, rows
+    )
 
 
 def about_html(kind: type[Method], *, plan: Plan | None = None, missing: str = "") -> str:

@@ -53,7 +53,7 @@ LINK_OF_OTHER_MODEL = (
     "This link is for the model {model}, which is not loaded: load it under Another model, then "
     "open the link again."
 )
-SEEING_TITLE = "Look closer: drift, time, similar steps"
+SEEING_TITLE = "Look closer: drift, time, similar steps, attention"
 SEEN_NOTHING = "Nothing to show yet: press Run, which measures a full run."
 SEEN_OTHER = (
     "The result on show is of another model or number of steps than the grid: press Run to see it."
@@ -64,10 +64,12 @@ SEEN_DRIFT = (
     "moved apart most at step {step}; at the farthest they were {most} apart."
 )
 SEEN_TIME = (
-    "Each part is the time of one branch, measured alone, times how often it ran; what is not "
+    "Each part is the time of one branch, measured at load, times how often it ran; what is not "
     "explained is the measured median less their sum, such as brushes that compute a part. "
     "{setting}."
 )
+SEEN_CELLS = "{count} cells × {each} ms in the mean, measured at load = {ms} ms"
+SEEN_FIXED = "{steps} steps × {each} ms for embedding, modulation, final layer, sampler = {ms} ms"
 SEEN_ALIKE = (
     "Dark: nearly the same output, a good stand-in; bright: a bad one. Circles show which one the "
     "grid uses."
@@ -198,3 +200,73 @@ LESSON_NEXT = "Next lesson"
 LESSON_AGAIN = "Start again"
 LESSON_LEAVE = "All lessons"
 LESSON_OPEN = "Open a lesson file"
+
+# Why is it bad here?
+WHY_LAYER = "% of the region's error that computing it takes away"
+WHY_FULL = "Every cell was computed: there is no error to find a cause of."
+WHY_EQUAL = "The pictures do not differ here."
+WHY_REGION = (
+    "Region {region}: mean squared error {error} (PSNR {psnr} dB inside), {share} of the whole "
+    "picture's."
+)
+WHY_WHERE = (
+    "What computing single cells would win comes from {parts}; two thirds of it from {steps}."
+)
+WHY_WHOLE = "Running the blocks instead of whole-step actions would win {share}."
+WHY_LIST = "The cells to blame first, with what the error does if they are computed"
+WHY_NOTE = (
+    "Estimated, first order: what the region's error does when that cell alone is computed. One "
+    "derivative of the cached run for all cells, times how far off each stand-in was. Parts do not "
+    "add up; cells above 0 make good for others. Cached minus full, final pictures."
+)
+WHY_FORMULA = (
+    "ΔE / E = −⟨∂E/∂F, stand-in − F⟩ / E = {share}, for E = ‖region of cached − full‖² and F = "
+    "{branch} of block {block} at step {step}"
+)
+WHY_MEASURED = (
+    "Measured: with the {count} worst cells computed the region's error goes from {before} to "
+    "{after} ({change}); the estimate said {asked}."
+)
+WHY_MEASURE = "Measure the worst"
+WHY_PAINT = "Compute the worst"
+WHY_PAINTED = "compute the worst cells"
+WHY_DONE = "Found what causes the error there: the grid shows each cell's part."
+WHY_GONE = "What was found was of another picture: ask again."
+
+# Attention to foreground and background, in Look closer.
+FOCUS_ASK = (
+    "How much of each block's attention goes to the foreground? Press Measure: it takes one full "
+    "run of this picture."
+)
+FOCUS_FLAT = "All parts of this picture look alike, so there is no foreground to attend to."
+FOCUS_WORDS = (
+    "The foreground is {area} of the tokens. Block {most} attends to it most ({by} times its "
+    "share), block {least} least ({under}); over all blocks {early} in the first half of the "
+    "steps, {late} in the second."
+)
+FOCUS_HOW = (
+    "lift = attention that foreground tokens receive / (their share of the tokens), mean over "
+    "heads and queries, with the class; 1 where attention does not care. After ProfilingDiT (arXiv "
+    "2504.03140), which sorts blocks once, over videos and prompts, by given masks; here it is one "
+    "picture, every step, and the foreground is what differs in colour from the rim (Otsu's "
+    "threshold)."
+)
+FOCUS_DONE = "Measured where attention goes: see Look closer."
+FOCUS_MEASURE = "Measure"
+FOCUS_ALT = "The picture with its background faint"
+
+# How sure predictions are, under the grid.
+CALIBRATE = "Calibrate"
+SURE_NOT = "Predicted PSNR is not calibrated for this setting ({takes}); until then go by {proxy}."
+SURE_DRIFT = "Predicted drift, the sum of relative changes"
+SURE_CELLS = "Cells not computed, since no run has shown yet how much each output changes"
+SURE = (
+    "Predicted PSNR is calibrated here: ±{db} dB (median, schedules left out in turn) from {count} "
+    "schedules."
+)
+SURE_MORE = "More make it surer ({takes})."
+SURE_BUSY = "Calibrating predicted PSNR"
+SURE_RESPONSE = "first-order response, "
+SURE_SO_FAR = "So far ±{db} dB from {count} schedules."
+SURE_LATER = "once the model is loaded"
+SURE_NOT_LIVE = "the live model is still loading: calibrate in a moment."

@@ -13,6 +13,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from tests.ui import compare_fixtures as data
+from viz import served
 from viz.compare import CompareView, Comparison, Source, live_frame, pending, source
 from viz.figures import (
     FIGURE_CSS,
@@ -123,6 +124,7 @@ if __name__ == "__main__":
         theme=THEME,
         css=FIGURE_CSS,
         head=HOVER_HEAD,
+        app_kwargs={"routes": served.routes()},
         run_history=False,
         quiet=True,
     )

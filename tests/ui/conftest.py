@@ -7,6 +7,7 @@ in CI (`CI=true`) they fail: a test that never runs proves nothing.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -28,6 +29,9 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+# The library of the figures is four times as large as all the rest of the page, and takes a third
+# of the time in which a page opens. Where nobody looks at a figure, there is none.
+FIGURES, NO_FIGURE = re.compile(r"/PlotlyPlot-[^/]*\.js"), "export default function () {}"
 LOCAL = {"127.0.0.1", "localhost", ""}
 START_S = 120
 # Long, because a machine that others load too may hold everything up; a test waits for states.
@@ -70,7 +74,8 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
                     **os.environ,
                     "GRADIO_ANALYTICS_ENABLED": "False",
                     "GRADIO_SERVER_PORT": str(port),
-                    "CACHEBRUSH_REPEATS": "1",  # nobody reads these times
+                    "CACHEBRUSH_REPEATS": "0",  # nobody reads these times
+                    "CACHEBRUSH_CALIBRATE": "24",  # and none begins by itself
                     "XDG_CACHE_HOME": cache,  # searches of other days would be gone on with
                     **environment,
                 },
@@ -90,13 +95,20 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., st
 
 @pytest.fixture
 def open_page(browser: sync_api.Browser) -> Iterator[Callable[..., sync_api.Page]]:
-    """Open an address in a fresh context; console errors and foreign requests fail the test."""
+    """Open an address in a fresh context; console errors and foreign requests fail the test.
+
+    `figures`: whether plotly's figures are drawn.
+    """
     complaints: list[str] = []
     contexts: list[sync_api.BrowserContext] = []
 
-    def open_(address: str, **options: object) -> sync_api.Page:
+    def open_(address: str, *, figures: bool = False, **options: object) -> sync_api.Page:
         context = browser.new_context(**{"viewport": {"width": 1440, "height": 900}, **options})
         contexts.append(context)
+        if not figures:
+            context.route(
+                FIGURES, lambda route: route.fulfill(content_type="text/javascript", body=NO_FIGURE)
+            )
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: complaints.append(f"page error: {error}"))

@@ -34,20 +34,12 @@ from caching.predictors.skip import Skip
 from caching.predictors.taylor import Taylor
 from caching.predictors.tokens import Tokens
 from caching.schedule import Schedule
+from viz import served
 from viz.grid import Op, ScheduleGrid, Tables, grid_layer
 from viz.grid.encode import REFUSED, Expected
 from viz.grid.show import live_of, spec_of, value_of
-from viz.state import (
-    Entry,
-    ModelFacts,
-    Refused,
-    Repaint,
-    Session,
-    Settings,
-    Strokes,
-    UseModel,
-    ViewState,
-)
+from viz.session import Refused, Session
+from viz.state import Entry, ModelFacts, Repaint, Settings, Strokes, UseModel, ViewState
 
 SETTINGS = Settings(0, 0, 2.0, "ddim")
 LAGS = 4
@@ -308,4 +300,7 @@ def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
 
 if __name__ == "__main__":
     port = int(sys.argv[1]) if len(sys.argv) > 1 else None
-    build().launch(server_name="127.0.0.1", server_port=port, run_history=False, quiet=True)
+    build().launch(
+        server_name="127.0.0.1", server_port=port, run_history=False, quiet=True,
+        app_kwargs={"routes": served.routes()},
+    )  # fmt: skip

@@ -43,7 +43,7 @@ def undo(page: Any) -> None:
 
 
 def test_runs_are_pointed_at_pinned_restored_and_undone(app: Callable[..., Any]) -> None:
-    page = app()
+    page = app(figures=True)
     without_auto_run(page)
     first = rows(page)
     # The predicted front comes once the model is there; by keyboard, as everything in the table.
@@ -89,7 +89,7 @@ def test_runs_are_pointed_at_pinned_restored_and_undone(app: Callable[..., Any])
 
 
 def test_improve_paints_what_is_better_until_stopped(app: Callable[..., Any]) -> None:
-    page = app()
+    page = app(figures=True)
     without_auto_run(page)
     first = rows(page)
     page.locator("#improve-box > button").click()

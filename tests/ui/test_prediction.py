@@ -61,7 +61,7 @@ def tables(packed: Packed) -> Tables:
     macs = rng.integers(10, 99, (L, R))
     return Tables(
         3.0, rng.uniform(1, 2, (L, R)), rng.uniform(0, 0.2, (L, R)), 50, macs,
-        packed.kept.response.change, "invented", forecast_ms=0.01,
+        packed.kept.response.change, "invented", forecast_ms=0.01, busy_ms=0.3, start_ms=7.0,
     )  # fmt: skip
 
 

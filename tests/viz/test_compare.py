@@ -1,13 +1,15 @@
 """CompareView in Python: values check themselves and lower to JSON; nothing comes in."""
 
+import base64
 import json
 
 import gradio as gr
 import numpy as np
 import pytest
 
+from viz import served
 from viz.compare import CompareView, Comparison, LiveFrame, Source, live_frame, pending, source
-from viz.compare.compare import SCRIPTS
+from viz.compare.compare import ADDRESS, SCRIPTS, script
 from viz.images import decode_uri, picture_uri
 
 
@@ -79,7 +81,7 @@ def test_a_live_frame_lowers_and_checks_itself():
 
 def test_the_component_sends_the_comparison_and_takes_nothing():
     view = CompareView(comparison(), elem_id="view")
-    assert view.get_config()["value"] == comparison().lower()
+    assert view.value == comparison().lower()
     for payload in (None, "<b>", {"rev": 9, "sources": {}}, 3):
         assert view.preprocess(payload) is None
     with pytest.raises(ValueError, match="got dict: expected a Comparison"):
@@ -91,14 +93,26 @@ def test_the_config_is_json_with_a_constant_template():
     config = json.loads(json.dumps(CompareView(comparison()).get_config()))
     assert config["html_template"] == '<div class="cb-compare"></div>'
     assert config["css_template"] == ""
-    script = config["js_on_load"]
-    assert "${value}" not in script and "{{" not in script
-    assert len(SCRIPTS) == 7 and "root.cbCompare" in script
+    assert ADDRESS in config["js_on_load"] and len(json.dumps(config)) < 5000
+    assert len(SCRIPTS) == 8 and "root.cbCompare" in script()
+
+
+def test_the_first_pictures_are_files_of_our_own_server():
+    lowered = comparison().lower()["sources"]
+    sent = CompareView(comparison()).get_config()["value"]["sources"]
+    assert "data:" not in json.dumps(sent) and sent.keys() == lowered.keys()
+    for key, part in sent.items():
+        for name in ("src", "final"):
+            assert (name in part) == (name in lowered[key])
+            if name in part:
+                kind, data = lowered[key][name].removeprefix("data:").split(";base64,")
+                found = served._FILES[part[name]]
+                assert (found.media_type, found.body) == (kind, base64.b64decode(data))
 
 
 def test_the_prop_is_not_taken_for_an_event():
     view = CompareView()
-    assert '"live"' in view.js_on_load  # the script quotes the word, which makes gradio an event
+    assert '"live"' in script()  # of a word quoted in js_on_load gradio makes an event
     assert not hasattr(view, "live")
     frame = live_frame("r1", "cached", 0, 2, None, "running")
     sent = gr.blocks.postprocess_update_dict(view, gr.update(live=frame), postprocess=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import gc
 import json
 from collections.abc import Callable, Mapping
 from itertools import combinations
+from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 
-from viz import palette
+from viz import palette, served
 from viz.grid import (
     REUSE,
     Brush,
@@ -27,6 +30,7 @@ from viz.grid import (
 )
 from viz.grid import grid as component
 from viz.grid.encode import REFUSED, Expected
+from viz.grid.line import open_line
 
 
 def test_rows_are_block_major_and_come_back() -> None:
@@ -52,6 +56,17 @@ def test_layer_levels_and_gaps() -> None:
     assert grid_layer(values, label="change", high=0.5)["over"] is True
     empty = grid_layer(np.full((2, 1, 1), np.nan), label="change")
     assert empty["data"] == "  " and json.dumps(empty, allow_nan=False)
+
+
+def test_a_layer_through_zero_has_it_in_the_middle() -> None:
+    values = np.array([-2.0, 0.0, 4.0, np.nan]).reshape(4, 1, 1)
+    layer = grid_layer(values, label="causes", high=4.0, signed=True, of="run7")
+    # 94 levels from -4 to 4: -2 is a quarter of the way, 0 between the two in the middle.
+    codes = [ord(c) - 33 for c in layer["data"]]
+    assert (layer["min"], codes[0], codes[2], codes[3]) == (-4.0, 23, 93, -1)
+    assert codes[1] in (46, 47) and layer["signed"] and layer["of"] == "run7"
+    plain = grid_layer(values, label="change", lag=1)
+    assert (plain["lag"], plain["signed"], plain["of"]) == (1, False, None)
 
 
 def test_live_text_only_grows() -> None:
@@ -122,6 +137,11 @@ def test_shapes_that_do_not_fit(make: Callable[[], object]) -> None:
         make()
 
 
+def told(value: Any) -> Any:
+    """What a value says, out of the one text that it travels as."""
+    return json.loads(value["told"])
+
+
 def test_the_component_round_trip() -> None:
     actions = np.zeros((4, 1, 2), np.uint8)
     grid = ScheduleGrid(
@@ -131,7 +151,7 @@ def test_the_component_round_trip() -> None:
             keys={"cells": ("reuse",), "steps": ()},
         )
     )  # fmt: skip
-    assert grid.value == {
+    assert list(grid.value) == ["told"] and told(grid.value) == {
         "rows": ["0000", "0000"], "steps": "0010", "ack": 3, "undo": "stroke", "redo": None,
         "refused": {"rev": 2, "words": "no"},
         "expected": {"db": 38.2, "low_db": 35.0, "high_db": 41.0, "source": "a test"},
@@ -141,7 +161,7 @@ def test_the_component_round_trip() -> None:
     message = {"ops": [{"rev": 1, "op": "paint", "to": 1, "cells": [1, 3]}]}
     assert grid.preprocess(message) == (Paint(1, 1, ((1, 3),)),)
     assert grid.preprocess(grid.example_payload()) == (Paint(1, 1, ((1, 3),)),)
-    assert grid.postprocess(grid.example_value())["rows"] == ["0110", "0101"]
+    assert told(grid.postprocess(grid.example_value()))["rows"] == ["0110", "0101"]
     assert grid.postprocess(None) is None
     with pytest.raises(ValueError, match="grid_value"):
         grid.postprocess({"rows": [1, 2]})
@@ -152,10 +172,46 @@ def test_props_are_baked_once_and_never_events() -> None:
     for name in component.PROPS:
         assert not hasattr(grid, name)  # else Gradio would send a function in its place
     config = grid.get_config()
-    baked, rest = config["js_on_load"].split(";\n", 1)
-    assert json.loads(baked.removeprefix("const BAKED = "))["props"]["spec"]["steps"] == 4
-    assert rest == grid.js_on_load
-    json.dumps(config)
+    mine, rest = config["js_on_load"].split(";\n", 1)
+    assert json.loads(mine.removeprefix("const MINE = "))["props"]["spec"]["steps"] == 4
+    assert component.ADDRESS in rest and grid.js_on_load == ""
+    assert len(json.dumps(config)) < 4000  # all of it is cloned with every event it has a part in
+
+
+def test_heavy_props_travel_as_texts_and_addresses() -> None:
+    spec, layer = {"steps": 4, "legend": [1, 2]}, {"data": "!!"}
+    update = gr.update(spec=spec, layer=layer, live={"run": "a"}, quality={"key": "k", "big": [1]})
+    made = component.light(update)
+    assert json.loads(made["spec"]) == spec and json.loads(made["layer"]) == layer
+    assert made["live"] == {"run": "a"} and made["__type__"] == "update"
+    assert made["quality"]["key"] == "k" and list(made["quality"]) == ["key", "at"]
+    found = served._FILES[made["quality"]["at"]]
+    assert json.loads(found.body) == {"key": "k", "big": [1]}
+    assert component.light(made) == made  # once is enough
+    assert component.light(gr.update(layer=None, quality=None))["quality"] is None
+    assert component.light(None) is None
+
+
+def test_a_line_answers_who_knows_its_name_while_somebody_holds_it() -> None:
+    grid, heard = ScheduleGrid(), []
+
+    def answer(ops: tuple[object, ...]) -> dict[str, Any]:
+        heard.append(ops)
+        return grid_value(np.zeros((3, 1, 1), np.uint8), ack=7)
+
+    held = open_line(answer)
+    message = {"line": held.token, "ops": [{"rev": 1, "op": "paint", "to": 1, "cells": [1, 1]}]}
+    assert told(grid.paint(message))["ack"] == 7 and heard == [(Paint(1, 1, ((1, 1),)),)]
+    assert "paint" in grid.get_config()["server_fns"]
+    for junk in (
+        None, 3, "x", [], [message], {}, {"line": held.token}, {"line": 7, "ops": []},
+        {"line": "", "ops": []}, {"line": held.token + "x", "ops": []},
+        {"line": held.token, "ops": [{"rev": 1, "op": "burn"}]}, {"line": [held.token], "ops": []},
+    ):  # fmt: skip
+        assert grid.paint(junk) is None
+    del held
+    gc.collect()
+    assert grid.paint(message) is None and len(heard) == 1
 
 
 def test_legend_colours_travel() -> None:

@@ -79,6 +79,8 @@ TAYLOR = {"predictor": "taylor", "order": 2}
         (put(), Put(1, "mirror", ((1, 2), (9, 1)), bytes([1, 0, 35]))),
         (put(of=24, brushes={"1": "R", "z": "S"}),
          Put(1, "mirror", ((1, 2), (9, 1)), bytes([1, 0, 35]), 24, ((1, "R"), (35, "S")))),
+        ({**put(of=24), "in": "steps"},
+         Put(1, "mirror", ((1, 2), (9, 1)), bytes([1, 0, 35]), 24, (), "steps")),
         (lock(of=24), Lock(1, True, ((1, 3),), 24)),
         (lock(on=False), Lock(1, False, ((1, 3),))),
         ({"rev": 1, "op": "travel", "to": 7}, Travel(1, 7)),
@@ -92,12 +94,13 @@ def test_every_operation_is_read(raw: dict[str, Any], op: Op) -> None:
     assert parse_ops({"ops": [raw]}) == (op,)
 
 
-@pytest.mark.parametrize("payload", [None, {"ops": []}, {"rows": ["01"], "ack": 3}])
+@pytest.mark.parametrize("payload", [None, {"ops": []}, {"told": '{"rows": ["01"]}'}])
 def test_no_ops(payload: object) -> None:
     assert parse_ops(payload) == ()
 
 
 HOSTILE: list[tuple[object, str]] = [
+    ({"ops": [{**put(), "in": "rows"}]}, "expected a brush in cells or steps"),
     ("everything", "expected an object"),
     ([stroke()], "expected an object"),
     ({}, "expected"),
@@ -200,6 +203,8 @@ def test_hostile_messages_are_refused_with_short_words(payload: object, words: s
         (PaintSteps(1, 1, ((1, 3),), of=20), "painted on a grid of 20 steps"),
         (Put(1, "fill", ((1, 2),), bytes([0, 2])), "action 2 does not exist"),
         (Put(1, "fill", ((479, 2),), bytes([0, 1])), "cell 480 does not exist"),
+        (Put(1, "fill", ((479, 2),), bytes([0, 1]), where="steps"), "step 480 does not exist"),
+        (Put(1, "fill", ((1, 1),), bytes([1]), 20, (), "steps"), "painted on a grid of 20 steps"),
         (Lock(1, True, ((479, 2),)), "cell 480 does not exist"),
         (Lock(1, True, ((1, 2),), of=24), "grid of 24 cells"),
     ],

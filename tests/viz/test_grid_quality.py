@@ -9,6 +9,7 @@ import pytest
 
 from caching.predict.kept import SHIPPED, Kept
 from caching.predict.packed import pack
+from viz.grid import grid as component
 from viz.grid.grid import ScheduleGrid
 from viz.pages.handlers import Handlers
 from viz.pages.visit import Visit
@@ -57,6 +58,7 @@ def test_python_says_what_the_page_can_say(live: Visit) -> None:
 
 def test_the_first_screen_does_not_carry_it() -> None:
     config = ScheduleGrid().get_config()
-    baked = json.loads(config["js_on_load"].split("const BAKED = ")[1].split(";\n")[0])
-    assert baked["props"]["quality"] is None
-    assert len(baked["diverging"]) == 95 and baked["diverging"][0][1] == "#FFFFFF"
+    mine = json.loads(config["js_on_load"].split("const MINE = ")[1].split(";\n")[0])
+    assert mine["props"]["quality"] is None
+    look = json.loads(component.script().split("const CACHEBRUSH_LOOK = ")[1].split(";\n")[0])
+    assert len(look["diverging"]) == 95 and look["diverging"][0][1] == "#FFFFFF"

@@ -61,12 +61,12 @@ def is_free(engine: Engine) -> bool:
     return free
 
 
-@pytest.mark.parametrize(("given", "count"), [(None, 3), ("", 3), ("1", 1), ("20", 20)])
+@pytest.mark.parametrize(("given", "count"), [(None, 3), ("", 3), ("0", 0), ("20", 20)])
 def test_how_often_runs_are_timed_comes_from_the_environment(given, count) -> None:
     assert repeats_from(given) == count
 
 
-@pytest.mark.parametrize("given", ["0", "21", "-1", "x", "1.5", "²", "9" * 40])
+@pytest.mark.parametrize("given", ["21", "-1", "x", "1.5", "²", "9" * 40])
 def test_no_number_of_timings_is_refused(given) -> None:
     with pytest.raises(RequestError, match=r"CACHEBRUSH_REPEATS .* expected a whole number"):
         repeats_from(given)

@@ -31,8 +31,8 @@ def build(start: Visit) -> dict[str, Any]:
 def wire(page: Wiring) -> None:
     """A preset paints and runs; so does another picture."""
     parts, visit, views = page.parts, page.visit, Views(page.handlers)
-    painted = parts["preset"].input(
-        page.named(views.preset), [parts["preset"], visit], page.edit, **FAST
+    painted = page.grid_first(
+        parts["preset"].input, views.preset, [parts["preset"], visit], page.edit
     )
     painted.then(page.stream(views.run), visit, page.live, **AGAIN)
     another = parts["another"].click(

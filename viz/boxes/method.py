@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -47,21 +48,20 @@ def wire(page: Wiring) -> None:
 
     def then_curves(event: Any) -> None:
         curves = page.of("curves")
-        page.then_run(event.then(page.named(handlers.threshold_curves), visit, curves, **FAST))
+        page.then_run(event.then(page.named(handlers.curves_once), visit, curves, **FAST))
 
     # A choice by keyboard is a change and no selection; the same one again, no change.
+    both = partial(gr.on, [parts["method"].select, parts["method"].change])
     then_curves(
-        gr.on(
-            [parts["method"].select, parts["method"].change], page.named(handlers.choose),
-            [parts["method"], visit], [*page.edit, *page.box, *page.slots], **FAST,
+        page.grid_first(
+            both, handlers.choose_once, [parts["method"], visit],
+            [*page.edit, *page.box, *page.slots],
         )
     )  # fmt: skip
     for name in NUMBERS:
         parts[name].input(page.named(handlers.turn), chosen, [*page.edit, *page.box], **FAST)
         page.then_run(
-            parts[name].release(
-                page.named(handlers.threshold_curves), visit, page.of("curves"), **FAST
-            )
+            parts[name].release(page.named(handlers.curves_once), visit, page.of("curves"), **FAST)
         )
     for name in WORDS:
         then_curves(

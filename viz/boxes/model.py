@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from viz import text
+from viz.boxes.calibrate import wire_loaded
 from viz.boxes.wiring import LOAD, Wiring
 
 
@@ -25,8 +26,9 @@ def build() -> dict[str, Any]:
 def wire(page: Wiring) -> None:
     """Load by button or by Enter."""
     parts = page.parts
-    gr.on(
+    event = gr.on(
         [parts["load"].click, parts["model"].submit],
         page.stream(page.handlers.use_model), [parts["model"], page.visit],
         [*page.edit, *page.of("label"), *page.box], **LOAD,
     )  # fmt: skip
+    wire_loaded(page, event)

@@ -16,8 +16,7 @@ def wire(page: Wiring) -> None:
 
     def choose(event: gr.EventData, visit: Any) -> dict[Any, Any]:
         data = event._data if isinstance(event._data, dict) else {}
-        found = offers.choose(data.get("index"), data.get("value"), visit)
-        return {page.parts[name]: value for name, value in found.items()}
+        return page.updates(offers.choose(data.get("index"), data.get("value"), visit))
 
     shown = [*page.edit, *page.box, *page.slots, *page.of("method", "label")]
     page.then_run(page.parts["grid"].select(choose, page.visit, shown, **FAST))

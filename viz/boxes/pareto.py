@@ -39,9 +39,8 @@ def build(start: Visit) -> dict[str, Any]:
                 )
         with gr.Row(elem_classes="cb-pareto-row"):
             with gr.Column(scale=3, min_width=320):
-                parts["pareto"] = gr.Plot(
-                    first["pareto"], show_label=False, elem_id="pareto", container=False
-                )
+                # Empty at first, like the curves.
+                parts["pareto"] = gr.Plot(None, show_label=False, elem_id="pareto", container=False)
             with gr.Column(scale=2, min_width=300):
                 parts["pareto_pins"] = gr.HTML(
                     first["pareto_pins"], elem_id="pareto-pins", padding=False

@@ -51,7 +51,8 @@ def wire(page: Wiring) -> None:
     """Another wish makes the numbers stale; another number of steps resamples the grid."""
     parts, handlers, visit = page.parts, page.handlers, page.visit
     wishes = page.of(*WISHES)
-    quiet = [*page.of("numbers", "notice", "grid", "compare", "curves", "words"), *page.box]
+    shown = ("numbers", "notice", "grid", "compare", "curves", "words", "calibrating")
+    quiet = [*page.of(*shown), *page.box]
     for one in WISHES:
         event = parts[one].release if one == "cfg" else parts[one].input
         page.then_run(event(page.named(handlers.configure), [*wishes, visit], quiet, **FAST))

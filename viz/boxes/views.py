@@ -54,7 +54,8 @@ def grid_terms() -> str:
     """The terms of the grid, each a link to the glossary."""
     return terms_html(
         "cell", "step", "timestep", "block", "attn", "mlp", "compute", "reuse", "forecast",
-        "whole step", "age", "work", "speed-up", "drift", "PSNR", "similarity", "schedule",
+        "whole step", "age", "work", "speed-up", "drift", "PSNR", "similarity", "lag", "threshold",
+        "schedule",
     )  # fmt: skip
 
 

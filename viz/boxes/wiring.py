@@ -8,19 +8,23 @@ from typing import Any
 
 import gradio as gr
 
+from viz.grid.grid import light
 from viz.pages.edits import SETTINGS, Parts
 from viz.pages.handlers import Handlers
 from viz.pages.methods import BUTTONS, NUMBERS, WORDS
 
+# Nothing shows Gradio's own progress. Without the empty list it would keep one for every component
+# that ever was an output, and clone all props of each of them, twice per event.
+UNSEEN: dict[str, Any] = {"show_progress": "hidden", "show_progress_on": []}
 # Strokes answer at once and are never recorded or offered as an endpoint.
 FAST: dict[str, Any] = {
-    "show_progress": "hidden",
+    **UNSEEN,
     "queue": False,
     "api_visibility": "private",
     "trigger_mode": "always_last",
 }
 SLOW: dict[str, Any] = {
-    "show_progress": "hidden",
+    **UNSEEN,
     "api_visibility": "private",
     "concurrency_limit": 8,
     "concurrency_id": "run",
@@ -54,13 +58,16 @@ class Wiring:
     @property
     def edit(self) -> list[Any]:
         """What an edit may change."""
-        shown = ("grid", "compare", "numbers", "notice", "steps", "curves", "words")
+        shown = (
+            "grid", "compare", "numbers", "notice", "steps", "curves", "words", "calibrating",
+        )  # fmt: skip
         return self.of(*shown, *SETTINGS)
 
     @property
     def live(self) -> list[Any]:
         """What a run may change."""
-        return self.of("grid", "compare", "numbers", "notice", "curves", "words", *self._box)
+        shown = ("grid", "compare", "numbers", "notice", "curves", "words", "calibrating")
+        return self.of(*shown, *self._box)
 
     @property
     def box(self) -> list[Any]:
@@ -78,7 +85,11 @@ class Wiring:
 
     def named(self, fn: Callable[..., Parts]) -> Callable[..., dict[Any, Any]]:
         """A handler of parts by name as one of updates by component."""
-        return lambda *args: {self.parts[k]: v for k, v in fn(*args).items()}
+        return lambda *args: self.updates(fn(*args))
+
+    def updates(self, found: Parts) -> dict[Any, Any]:
+        """Updates by part name as updates by component."""
+        return {self.parts[k]: light(v) if k == "grid" else v for k, v in found.items()}
 
     def stream(self, fn: Callable[..., Iterator[Parts]]) -> Callable[..., Iterator[dict[Any, Any]]]:
         """A generator of parts by name as one of updates by component."""
@@ -87,9 +98,42 @@ class Wiring:
             # Gradio empties every output of a generator that ends without having yielded.
             yield {self.parts["notice"]: gr.skip()}
             for found in fn(*args):
-                yield {self.parts[k]: v for k, v in found.items()}
+                yield self.updates(found)
 
         return each
+
+    def grid_first(
+        self,
+        listen: Callable[..., Any],
+        fn: Callable[..., Parts],
+        inputs: Sequence[Any],
+        outputs: Sequence[Any],
+    ) -> Any:
+        """An edit whose grid is on the screen before the boxes, which take longer to draw.
+
+        Args:
+            listen: of an event of a component.
+            fn: a handler of all of it; its last argument is the visit.
+            inputs: of `fn`.
+            outputs: what `fn` may change.
+
+        Returns:
+            The event that brings the boxes.
+        """
+
+        def first(*args: Any) -> Parts:
+            parts, visit = dict(fn(*args)), args[-1]
+            grid = parts.pop("grid", gr.skip())
+            visit.rest = {**visit.rest, **parts}  # of an edit whose boxes are still to come, too
+            return {"grid": grid}
+
+        def rest(visit: Any) -> Parts:
+            parts, visit.rest = visit.rest, {}
+            return parts or {"notice": gr.skip()}
+
+        boxes = [part for part in outputs if part is not self.parts["grid"]]
+        event = listen(self.named(first), inputs, self.of("grid"), **FAST)
+        return event.then(self.named(rest), self.visit, boxes, **FAST)
 
     def then_run(self, event: Any) -> None:
         """After an edit: run at once, where that is asked for."""

@@ -22,6 +22,10 @@ const held = el("p", "cbc-held"), badge = el("span", "cbc-badge");
 const news = el("p", "cbc-hide", {role: "status"});
 const stage = makeStage({getSplit: () => view.split, setSplit: to => { view.split = to; showSplit(); }});
 const legend = makeLegend({getGain: () => view.gain, setGain: to => { view.gain = to; soon(); }});
+const region = makeRegion(stage.diffPane, box => {
+  window.cbRegion = {box};
+  document.querySelector("#region-do")?.click();
+});
 const modes = segmented("How to compare", [
   ["divider", "Divider", "One picture, a divider between the two"],
   ["sides", "Side by side", "Both pictures whole"],
@@ -40,7 +44,7 @@ root.setAttribute("aria-label", "Pictures: full and cached");
 root.replaceChildren(
   el("div", "cbc-top", {}, held, badge),
   el("div", "cbc-tools", {}, modes.node, grain),
-  el("div", "cbc-body", {}, el("div", "cbc-main", {}, stage.node, legend.node, scrubber.node), cards.node),
+  el("div", "cbc-body", {}, el("div", "cbc-main", {}, stage.node, legend.node, region.bar, scrubber.node), cards.node),
   news,
 );
 
@@ -101,12 +105,14 @@ function showSplit() {
 
 function drawDifference(a, b) {
   difference = null;
+  region.show(null);
   if (!a.picture || !b.picture) return missingDifference([a, b].filter(s => !s.picture));
   if (a.picture.width !== b.picture.width) {
     return missingDifference([], "Pictures of different sizes cannot be subtracted.");
   }
   const result = subtract(bytesOf(a.picture), bytesOf(b.picture));
   const {canvas, beyond} = paintSigned(result.signed, a.picture.width, view.gain);
+  region.show(result.signed);
   const names = `${side(b.key).label} minus ${side(a.key).label}`;
   const numbers = sayDifference(result, a.exact && b.exact);
   const over = beyond ? ` ${beyond} pixels lie beyond the scale.` : "";
@@ -127,7 +133,7 @@ function draw() {
   stage.fit();
   stage.showPair(a, b, view.pixels);
   showSplit();
-  legend.node.hidden = view.mode !== "difference";
+  legend.node.hidden = region.bar.hidden = view.mode !== "difference";
   grain.hidden = view.mode === "difference";  // there every pixel counts, so it is always exact
   if (view.mode === "difference") drawDifference(a, b); else difference = null;
   const shown = [a, b].filter(s => s.picture), sentence = shown.map(s => s.about).join(" · ");
@@ -153,9 +159,11 @@ function note(shown, sentence) {
 
 /* ---------- Gradio in ---------- */
 function takeValue() {
-  const value = props.value || {rev: -1, held: "", sources: {}};
+  const value = props.value && props.value.sources ? props.value
+    : memory.value || {rev: -1, held: "", sources: {}};
   if (value.rev === rev) return;
   rev = value.rev;
+  keepAside(value);
   const next = {};
   for (const key of new Set([...Object.keys(USUAL), ...Object.keys(value.sources)])) {
     const old = sources[key], part = value.sources[key] || {label: USUAL[key], caption: ""};
@@ -171,10 +179,18 @@ function takeValue() {
   if (!sources[view.left]) view.left = "full";
   if (!sources[view.right]) view.right = "cached";
   goToShare(share);
+  if (document.querySelector("#why .cb-why")) document.querySelector("#region-gone")?.click();
   held.textContent = value.held;
   badge.textContent = value.badge || "";
   badge.hidden = !value.badge;
   soon();
+}
+
+// Gradio compares a value with itself as text whenever any prop changes, in a run with every frame:
+// pictures of a megabyte are better kept here.
+function keepAside(value) {
+  memory.value = value;
+  if (value === props.value && JSON.stringify(value).includes("data:image")) props.value = {rev};
 }
 
 // `after`: frames of this run up to that step stay away; a stopped run may still send one or two.
@@ -244,7 +260,7 @@ root.cbCompare = {
     pixels: view.pixels, step: view.at, steps: steps(), playing: scrubber.playing(), mark, difference,
     shows: {left: stepOf(view.left), right: stepOf(view.right)}, mounts: memory.mounts,
     live: live && {run: live.run, source: live.source, step: live.step, pictured},
-    follow: view.follow, ready: Object.keys(sources).filter(key => sources[key].ready),
+    follow: view.follow, region: region.box(), ready: Object.keys(sources).filter(key => sources[key].ready),
   }),
 };
 stage.setMode(view.mode);

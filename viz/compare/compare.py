@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from viz import palette
+from viz import palette, served
 from viz.compare.values import Comparison
 
 # In reading order; they share one function scope, so later files see what earlier ones define.
@@ -17,6 +17,7 @@ SCRIPTS = (
     "pictures.js",
     "difference.js",
     "stage.js",
+    "region.js",
     "scrubber.js",
     "cards.js",
     "compare.js",
@@ -24,13 +25,28 @@ SCRIPTS = (
 _HERE = files(__package__)
 
 
-def _script() -> str:
+def script() -> str:
+    """The stage as one script that defines `cachebrushCompare`, with style and colours in it."""
     css = palette.css_variables() + (_HERE / "compare.css").read_text(encoding="utf-8")
-    head = f"const CSS = {json.dumps(css)};\nconst DIVERGING = {json.dumps(palette.DIVERGING)};\n"
-    return head + "\n".join((_HERE / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    return "\n".join((
+        "function cachebrushCompare(element, props, watch, START) {",
+        f"const CSS = {json.dumps(css)};",
+        f"const DIVERGING = {json.dumps(palette.DIVERGING)};",
+        *((_HERE / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        "}",
+    ))  # fmt: skip
 
 
-_JS = _script()  # read once: every update of a prop builds a new CompareView
+ADDRESS = served.put("compare.js", script())
+
+
+def _with_files(value: dict[str, Any]) -> dict[str, Any]:
+    """A comparison with the addresses of its pictures in their place."""
+    made = {}
+    for key, part in value["sources"].items():
+        uris = {name: part[name] for name in ("src", "final") if part.get(name)}
+        made[key] = part | {n: served.put_uri(f"{key}-{n}", uri) for n, uri in uris.items()}
+    return {**value, "sources": made}
 
 
 class CompareView(gr.HTML):
@@ -39,8 +55,6 @@ class CompareView(gr.HTML):
     Write it with `Comparison` as the value, and `gr.update(live=live_frame(...))` while a run is in
     progress. Keep it mounted (visible="hidden" instead of False): Gradio forgets props on re-mount.
     """
-
-    PROPS = ("live",)
 
     def __init__(
         self,
@@ -52,18 +66,19 @@ class CompareView(gr.HTML):
         # The template stays constant, so that an update never replaces what the script built.
         kwargs.setdefault("html_template", '<div class="cb-compare"></div>')
         kwargs.setdefault("css_template", "")
-        kwargs.setdefault("js_on_load", _JS)
+        kwargs.setdefault("js_on_load", "")
         kwargs.setdefault("apply_default_css", False)
         super().__init__(value=value, live=live, **kwargs)
-        start = {"key": str(self.elem_id or self._id), "live": live}
-        self.js_on_load = f"const START = {json.dumps(start)};\n{self.js_on_load}"
 
-    def __getattr__(self, name: str) -> Any:
-        # gr.HTML takes any word quoted in the script for an event; a prop of that name would be
-        # sent to the page as the text of that event's function.
-        if name in CompareView.PROPS:
-            raise AttributeError(name)
-        return super().__getattr__(name)
+    def get_config(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The page's configuration: the first pictures are files, so that the page stays light."""
+        config: dict[str, Any] = super().get_config(*args, **kwargs)
+        start = {"key": str(self.elem_id or self._id), "live": self.props.get("live")}
+        call = "cachebrushCompare(element, props, watch, {...START, base})"
+        config["js_on_load"] = f"const START = {json.dumps(start)};\n{served.loader(ADDRESS, call)}"
+        if config.get("value"):
+            config["value"] = _with_files(config["value"])
+        return config
 
     def preprocess(self, payload: Any) -> None:
         """Nothing from the browser is taken: whatever arrives becomes None."""

@@ -10,7 +10,7 @@ function cutout(image, x, y, size) {
 
 async function decode(src) {
   const image = new Image();
-  image.src = src;
+  image.src = src.startsWith("data:") ? src : START.base + src;
   await image.decode();
   return image;
 }

@@ -14,15 +14,17 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.components.base import server
 
-from viz import palette
+from viz import palette, served
 from viz.grid.catalogue import catalogue
 from viz.grid.encode import grid_value
+from viz.grid.line import line_of
 from viz.grid.ops import Op
 from viz.grid.parse import parse_ops
 
 # "spot" lights a cell; "focus" would be the natural name, but every gr.HTML has an event of it.
-PROPS = ("spec", "layer", "live", "spot", "offers", "quality")
+PROPS = ("spec", "layer", "live", "spot", "offers", "quality", "line")
 # In this order they are one script: every file only uses what the files before it define, or
 # functions, which JavaScript hoists.
 SCRIPTS = (
@@ -30,15 +32,60 @@ SCRIPTS = (
     "reshape.js", "brushes.js", "form.js", "popover.js",
     "commands.js", "palette.js", "help.js", "history.js", "toolbar.js", "readout.js", "view.js",
     "overlay.js", "faces.js", "steps.js", "layer.js", "live.js", "marks.js", "effects.js",
-    "hover.js", "select.js", "clipboard.js", "paint.js", "keys.js", "sync.js", "main.js",
+    "hover.js", "select.js", "clipboard.js", "paint.js", "keys.js", "sync.js", "preview.js",
+    "main.js",
 )  # fmt: skip
 STYLES = ("grid.css", "cells.css", "effect.css", "brushes.css", "editing.css")
 
 _FOLDER = files(__package__)
-_SCRIPT = "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS)
 _STYLE = palette.css_variables() + "\n".join(
     (_FOLDER / name).read_text(encoding="utf-8") for name in STYLES
 )
+
+
+def _text(data: Any) -> str:
+    return json.dumps(data, separators=(",", ":"), allow_nan=False)
+
+
+def script() -> str:
+    """The painter as one script that defines `cachebrushPaint`, with style and colours in it."""
+    constants = {
+        "style": _STYLE,
+        "ramp": palette.ramp(palette.SEQUENTIAL, 94),
+        # Without the ends, which dark paper would swallow; each with what is written on it.
+        "diverging": [(c, palette.legible(c)) for c in palette.ramp(palette.DIVERGING[1:-1], 95)],
+        "hues": list(palette.BRUSH_NAMES),
+        "catalogue": catalogue(),
+    }
+    text = _text(constants)
+    return "\n".join((
+        f"const CACHEBRUSH_LOOK = {text};",
+        "function cachebrushPaint(element, trigger, props, watch, server, mine) {",
+        "const BAKED = {...CACHEBRUSH_LOOK, ...mine};",
+        *((_FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS),
+        "}",
+    ))  # fmt: skip
+
+
+ADDRESS = served.put("painter.js", script())
+
+
+def light(update: Any) -> Any:
+    """An update of the painter with its heavy props as one text or one address each.
+
+    Gradio's page clones and compares the props of a component value by value, with every event
+    that has it for an input: of a spec and a calibration that took longer than the stroke itself.
+    """
+    if not isinstance(update, Mapping):
+        return update
+    made = dict(update)
+    for name in ("spec", "layer", "offers"):
+        if isinstance(made.get(name), Mapping):
+            made[name] = _text(made[name])
+    if isinstance(quality := made.get("quality"), Mapping) and "at" not in quality:
+        at = served.put_json("quality.json", quality)
+        made["quality"] = {"key": quality["key"], "at": at}
+    return made
 
 
 class ScheduleGrid(gr.HTML):
@@ -51,7 +98,8 @@ class ScheduleGrid(gr.HTML):
     Events: `input` after each stroke, and after keyboard edits have paused; `select` with an index
     (the group) and a value, when something of `offers` was chosen in the command palette.
     `offers` is what the page around can do, for that palette: see `viz.boxes.palette`. `quality` is
-    the data of `caching.predict.packed.pack`, heavy, so send it once the page stands.
+    the data of `caching.predict.packed.pack`, heavy, so send it once the page stands. `line` names
+    the direct way for strokes, see `viz.grid.line`; without it they are events like any other.
 
     Keep it mounted (`visible="hidden"` rather than False, never in an unopened tab): Gradio loses
     custom props of a component that is not on the page.
@@ -67,6 +115,7 @@ class ScheduleGrid(gr.HTML):
         spot: Mapping[str, Any] | None = None,
         offers: Mapping[str, Any] | None = None,
         quality: Mapping[str, Any] | None = None,
+        line: str | None = None,
         elem_id: str | None = None,
         elem_classes: list[str] | str | None = None,
         scale: int | None = None,
@@ -78,12 +127,12 @@ class ScheduleGrid(gr.HTML):
         fixed = {  # constant: Gradio would render templates anew at every change of a prop
             "html_template": '<div class="cb-grid"></div>',
             "css_template": "",
-            "js_on_load": _SCRIPT,
+            "js_on_load": "",
             "apply_default_css": False,
         }
         props = {
             "spec": spec, "layer": layer, "live": live, "spot": spot, "offers": offers,
-            "quality": quality,
+            "quality": quality, "line": line,
         }  # fmt: skip
         super().__init__(
             value=value,
@@ -101,7 +150,7 @@ class ScheduleGrid(gr.HTML):
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     def get_config(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """The page's configuration, with style, colours and first props baked into the script.
+        """The page's configuration, with the first props baked into the script.
 
         Gradio drops custom props when it mounts a component again after any update, so the
         script needs its own copy. Baked here and not in `__init__`, because every update of a
@@ -110,18 +159,11 @@ class ScheduleGrid(gr.HTML):
         config: dict[str, Any] = super().get_config(*args, **kwargs)
         baked = {
             "key": self.elem_id or f"grid-{self._id}",
-            "style": _STYLE,
-            "ramp": palette.ramp(palette.SEQUENTIAL, 94),
-            # Without the ends, which dark paper would swallow; each with what is written on it.
-            "diverging": [
-                (c, palette.legible(c)) for c in palette.ramp(palette.DIVERGING[1:-1], 95)
-            ],
-            "hues": list(palette.BRUSH_NAMES),
-            "catalogue": catalogue(),
             "props": {name: self.props.get(name) for name in PROPS},
         }
-        text = json.dumps(baked, separators=(",", ":"), allow_nan=False)
-        config["js_on_load"] = f"const BAKED = {text};\n{_SCRIPT}"
+        text = _text(baked)
+        call = "cachebrushPaint(element, trigger, props, watch, server, {...MINE, base})"
+        config["js_on_load"] = f"const MINE = {text};\n{served.loader(ADDRESS, call)}"
         config["props"] = {}  # the script has them; twice would only make the page heavier
         return config
 
@@ -134,7 +176,7 @@ class ScheduleGrid(gr.HTML):
             raise gr.Error(f"The painter could not be read: {error}.") from error
 
     def postprocess(self, value: Any) -> dict[str, Any] | None:  # type: ignore[override]
-        """The rows, step row, acknowledged revision, history labels and refusal, or None.
+        """The rows, step row, acknowledged revision, history labels and refusal as one text.
 
         Raises:
             ValueError: If the value is not what `grid_value` makes.
@@ -144,7 +186,7 @@ class ScheduleGrid(gr.HTML):
         rows = value.get("rows") if isinstance(value, Mapping) else None
         if not isinstance(rows, Sequence) or not all(isinstance(row, str) for row in rows):
             raise ValueError("painter value: expected what grid_value(actions, ack=...) returns")
-        return {
+        told = {
             "rows": list(rows),
             "steps": value.get("steps"),
             "ack": int(value.get("ack", 0)),
@@ -158,6 +200,18 @@ class ScheduleGrid(gr.HTML):
             "history": value.get("history"),
             "others": value.get("others") or {},
         }
+        # Of a list of rows and names Gradio clones every one by itself, several times per stroke.
+        return {"told": _text(told)}
+
+    @server  # type: ignore[untyped-decorator]
+    def paint(self, message: Any) -> dict[str, Any] | None:
+        """Operations by the direct way; None if there is none, and the page takes Gradio's."""
+        line = line_of(message)
+        try:
+            ops = parse_ops(message)
+        except ValueError:
+            return None  # on Gradio's way it is said what was wrong
+        return None if line is None else self.postprocess(line.answer(ops))
 
     def api_info(self) -> dict[str, Any]:
         """What an outside caller may send."""

@@ -26,6 +26,7 @@ function setLive(raw) {
   if (ranView()) refreshReadouts();
   placePlayhead();
   showDecided();
+  checkLayer();
   if (live.done && !(was.done && !fresh)) sayRunEnd();
   stats.liveMs.push(performance.now() - begun);
 }

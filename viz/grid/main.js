@@ -7,7 +7,7 @@ function mount() {
   document.body.append(tip);
   buildShell();
   takeSpec(true);
-  receive(props.value && props.value.rows ? props.value : store.value);
+  receive(toldValue() || store.value);
   setLayer(prop("layer"));
   setLive(prop("live"));
   lightUp(prop("spot"));
@@ -86,7 +86,7 @@ function takeShape(first, was) {
 // Props that come together are taken in this order, whichever is told first: a value is numbered by
 // the brushes of the spec it comes with.
 const TAKE = {
-  spec: () => takeSpec(false), value: () => receive(props.value), layer: () => setLayer(prop("layer")),
+  spec: () => takeSpec(false), value: () => receive(toldValue()), layer: () => setLayer(prop("layer")),
   live: () => setLive(prop("live")), spot: () => lightUp(prop("spot")),
   quality: () => setQuality(prop("quality")),
 };
@@ -121,9 +121,9 @@ root.cbGrid = {
   legend: target => legendOf(target).map(brush => brush.label),
   state: () => ({
     S: model.S, L: model.L, R: model.R, rev: store.rev, pending: store.pending.length,
-    selected: chosenList(), locks: Array.from(planes.locks.keys()).filter(i => planes.locks[i]),
+    selected: chosenList(), selectedIn: chosenIn, locks: Array.from(planes.locks.keys()).filter(i => planes.locks[i]),
     differ: differing(), peek, grain: store.grain, brush: store.brushes.cells, stepBrush: store.brushes.steps, tool: store.tool, view: store.view,
-    stroke: !!stroke, ...stats,
+    stroke: !!stroke, focus: focusAt, ...stats,
   }),
   cell: (row, s) => nodeAt(row, s),
   reshape: (name, list, ...given) => {
@@ -132,6 +132,7 @@ root.cbGrid = {
     return made && formatRows(made.cells || made, model);
   },
   commands: () => COMMANDS.map(({id, keys}) => [id, keys || []]),
+  gestures: () => GESTURES.map(([keys]) => keys),
 };
 
 function markSign(mark) {

@@ -53,7 +53,7 @@ def parse_ops(payload: object) -> tuple[Op, ...]:
     """Operations of one message of the painter, oldest first.
 
     Args:
-        payload: `{"ops": [...]}`. None, and the server's own `{"rows": ...}` coming back because
+        payload: `{"ops": [...]}`. None, and the server's own `{"told": ...}` coming back because
             nothing was painted since, both mean no operations.
 
     Returns:
@@ -67,7 +67,7 @@ def parse_ops(payload: object) -> tuple[Op, ...]:
     if not isinstance(payload, dict):
         raise ValueError(f"painter message: expected an object, got {_kind(payload)}")
     if "ops" not in payload:
-        if "rows" in payload:
+        if "told" in payload:
             return ()
         raise ValueError('painter message: expected {"ops": [...]}')
     listed = payload["ops"]
@@ -172,7 +172,8 @@ def _put(raw: dict[str, Any], rev: int, where: str, budget: int) -> Put:
         if digit not in _DIGITS or not isinstance(key, str) or len(key) > MAX_KEY:
             raise ValueError(f"{where}: brushes must be keys by number, got {_kind(key)}")
         brushes.append((_DIGITS[digit], key))
-    return Put(rev, verb, runs, to, _of(raw, where), tuple(brushes))
+    place: Where = _legend(raw, where) if "in" in raw else "cells"
+    return Put(rev, verb, runs, to, _of(raw, where), tuple(brushes), place)
 
 
 def _one_of(value: Any, names: tuple[str, ...], what: str) -> str:

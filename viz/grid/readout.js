@@ -105,6 +105,7 @@ function drawReadouts() {
     if (at.value.textContent !== text.value) at.value.textContent = text.value;
     if (at.note.textContent !== text.note) at.note.textContent = text.note;
     at.tile.classList.toggle("cb-old", !!text.old);
-    if (!stroke) at.hidden.textContent = text.tip.join(" ");
+    const tip = stroke ? at.hidden.textContent : text.tip.join(" ");
+    if (at.hidden.textContent !== tip) at.hidden.textContent = tip;
   }
 }

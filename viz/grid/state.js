@@ -11,9 +11,21 @@ const store = stores[BAKED.key] = stores[BAKED.key] || {
   tool: COARSE ? "pan" : "paint", view: "plan", zoom: "fit", grain: "cell", ranFor: null,
 };
 
+// Heavy ones come as one text of JSON each, which Gradio clones in no time.
+const texts = {};
+
 function prop(name) {
   if (props[name] !== undefined) store.props[name] = props[name];
-  return store.props[name] !== undefined ? store.props[name] : BAKED.props[name];
+  const given = store.props[name] !== undefined ? store.props[name] : BAKED.props[name];
+  if (typeof given !== "string" || given[0] !== "{") return given;
+  if (!texts[name] || texts[name].text !== given) texts[name] = {text: given, value: JSON.parse(given)};
+  return texts[name].value;
+}
+
+// The server's value, out of the one text it comes as; null for our own operations and for nothing.
+function toldValue() {
+  const told = props.value && props.value.told;
+  return typeof told === "string" ? JSON.parse(told) : null;
 }
 
 let model = makeModel(null);

@@ -1,6 +1,7 @@
 // Talking with the server, the only one who decides what the schedule is. The page shows the
 // server's rows with every operation on top that the server has not acknowledged yet.
 let awaiting = null;   // what to say when the answer to an undo or redo comes
+let awaited = null;    // the name of what it takes back or does again
 let nudgedAt = -1, retries = 0, waitTimer = 0;
 const RETRY_MS = 5000, RETRIES = 2;
 
@@ -21,6 +22,7 @@ function travel(way) {
   if (nodes[way].disabled) return say(`Nothing to ${way}.`);
   endPeek();
   awaiting = way === "undo" ? "Undone" : "Redone";
+  awaited = history[way];
   push({op: way});
   recompose();
 }
@@ -34,14 +36,58 @@ function push(op) {
   send();
 }
 
-// `value` must be a new object, or Gradio does not see the change.
+// On the painter's line, where it has one, the answer comes in milliseconds; the event that brings
+// the rest of the page up to date follows when the pointer rests. One message at a time: the next
+// one takes along what was painted meanwhile.
+const LATE_MS = 60, REST_MS = 80, LONGEST_REST_MS = 1000;
+let onLine = false, restTimer = 0, restSince = 0;
+
 function send() {
   if (!store.pending.length) return;
-  props.value = {ops: store.pending.slice()};
   root.dataset.pending = store.pending.length;
+  watchTheClock();
+  const line = prop("line");
+  if (!line) return tellGradio();
+  if (onLine) return;
+  onLine = true;
+  stats.sent++;
+  const last = store.rev, late = setTimeout(offer, LATE_MS);
+  const done = value => {
+    onLine = false;
+    clearTimeout(late);
+    if (!value) return tellGradio();  // the server has started anew, or refuses to read this
+    receive(value);
+    restLater();
+    if (store.pending.length && store.rev > last) send();
+  };
+  server.paint({line, ops: store.pending.slice()})
+    .then(answer => done(answer && JSON.parse(answer.told)), () => done(null));
+}
+
+// What is pending goes along with whatever event comes next: a run must not start without it.
+// `value` must be a new object, or Gradio does not see the change.
+function offer() {
+  if (!store.pending.length) return;
+  props.value = {ops: store.pending.slice()};
+  root.dataset.offered = store.pending.length;
+}
+
+function tellGradio() {
+  offer();
   stats.sent++;
   trigger("input", {rev: store.rev});
-  watchTheClock();
+}
+
+// A pointer that goes on painting puts the rest off, but not for ever.
+function restLater() {
+  restSince = restSince || performance.now();
+  clearTimeout(restTimer);
+  restTimer = setTimeout(() => {
+    const long = performance.now() - restSince > LONGEST_REST_MS;
+    if ((stroke && stroke.touched && !long) || onLine) return restLater();
+    restSince = 0;
+    if (root.isConnected) trigger("input", {rev: store.rev});
+  }, REST_MS);
 }
 
 // Events get lost (a dropped connection, a server that raised): say so, and try again, not forever.
@@ -52,7 +98,9 @@ function watchTheClock() {
     root.classList.add("cb-waiting");
     if (retries++ >= RETRIES) return;
     stats.retried++;
-    send();
+    onLine = false;  // whatever became of that message, it is not waited for any longer
+    watchTheClock();
+    tellGradio();
   }, RETRY_MS);
 }
 
@@ -87,7 +135,8 @@ function receive(value) {
     const held = heard.kept ? ` ${counted(heard.kept, "locked cell")} kept.` : "";
     if ((changed || held) && !stroke)
       say(`${awaiting || "Schedule replaced"}: ${changed || "nothing"} changed.${held}`, held ? "locked" : "");
-    if (!store.pending.length) awaiting = null;
+    else if (awaiting && awaited && !stroke && !store.pending.length) say(`${awaiting}: ${awaited}.`);  // a setting
+    if (!store.pending.length) awaiting = awaited = null;
   }
   const {refused} = heard, inForm = form && refused && form.waits === refused.rev;
   if (refused && refused.rev > before && !inForm) say(`Not taken: ${refused.words}`, "locked");
@@ -166,7 +215,7 @@ function renumber(was) {
   }
   for (const op of store.pending) {
     if (!isStroke(op) || op.op === "lock") continue;
-    if (op.op === "put") { renumberPut(op, moved.cells); continue; }
+    if (op.op === "put") { renumberPut(op, moved[op.in || "cells"]); continue; }
     const k = moved[op.op === "steps" ? "steps" : "cells"][op.to] ?? -1;
     op.lost = k < 0;
     if (k >= 0) op.to = k;

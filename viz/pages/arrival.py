@@ -14,6 +14,7 @@ from viz.pages.course import begun
 from viz.pages.edits import Parts
 from viz.pages.lessons import Lessons, list_parts, merged, shipped
 from viz.pages.links import home
+from viz.pages.pareto import shown
 from viz.pages.views import place_parts
 from viz.pages.visit import Visit
 from viz.place import Place, place_of
@@ -37,6 +38,7 @@ class Arrival:
             yield self._taught(visit, from_link(address, model=home()).place, parts)
         else:
             yield parts
+        yield figures(visit)
         yield from steps
 
     def _at(self, visit: Visit, place: Place, parts: Parts) -> Parts:
@@ -64,3 +66,8 @@ class Arrival:
             **list_parts(visit),
             "again": gr.update(visible=bool(place.hidden or place.keeps)),
         }
+
+
+def figures(visit: Visit) -> Parts:
+    """The figures that a page opens without, so that its first screen need not wait for them."""
+    return {"curves": visit.curves(), "pareto": shown("psnr", "time", visit)["pareto"]}

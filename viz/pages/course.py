@@ -120,7 +120,7 @@ def painted_by(visit: Visit) -> str:
     """The method that painted the grid as it is, "" if a hand has been at it."""
     from viz.pages.methods import GROUP
 
-    group = visit.state.now.group or ""
+    group = visit.state.now.painted_by[1] or ""
     return group.removeprefix(GROUP) if group.startswith(GROUP) else ""
 
 
@@ -134,7 +134,7 @@ def score_of(visit: Visit) -> Score:
     """The result on show as a line of the board."""
     result, cached = visit.result, visit.result.figures["cached"]
     name = "" if studio.is_stale(result, visit.state) else painted_by(visit)
-    title = result.policy or (visit.state.now.what if name else "painted by hand")
+    title = result.policy or (visit.state.now.painted_by[0] if name else "painted by hand")
     if name and visit.method is not None and visit.method.name == name:
         title = visit.method.title
     psnr_db = float("inf") if cached.psnr_db is None else cached.psnr_db

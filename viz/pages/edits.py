@@ -6,6 +6,7 @@ state goes through `Session.dispatch`; refused input becomes a notice and change
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from typing import Any
@@ -22,7 +23,9 @@ from caching.schedule import Schedule
 from viz import text
 from viz.grid.ops import Op
 from viz.live import Engine
+from viz.locks import mask_of, runs_of
 from viz.pages import asked, studio
+from viz.pages.sure import line_html
 from viz.pages.visit import Visit
 from viz.state import Configure, Event, Refuse, Repaint, Resteps, Strokes, ViewState
 
@@ -39,16 +42,17 @@ class Edits:
     def _changed(self, visit: Visit, before: ViewState) -> Parts:
         """What to show after an event that led from `before` to the visit's state."""
         now = visit.state
-        visit.refused = False
+        visit.behind, visit.refused = None, False
         grid: dict[str, Any] = {"value": visit.value()}
+        parts: Parts = {}
         if setting_of(now) != setting_of(before):
             grid["quality"] = visit.quality()
-        parts: Parts = {}
+            parts["calibrating"] = line_html(visit, self.engine)
         if now.schedule.actions.shape != before.schedule.actions.shape or now.model != before.model:
             grid |= {"spec": visit.spec(), "layer": visit.layer(), "live": None}
             parts["steps"] = gr.update(value=now.schedule.steps)
             parts |= {"curves": visit.curves(), "words": visit.words()}
-        elif palette_of(now) != palette_of(before):
+        elif looks_of(now) != looks_of(before):
             grid["spec"] = visit.spec()
         if recalled := self._recalled(visit):
             grid |= recalled.pop("grid")
@@ -78,12 +82,10 @@ class Edits:
         return parts
 
     def _dispatch(self, visit: Visit, event: Event) -> Parts:
-        before = visit.state
+        before = visit.before
         try:
-            visit.session.dispatch(event)
+            _taken(visit, event)
         except ValueError as error:
-            if isinstance(event, Strokes) and event.ops:
-                visit.session.dispatch(Refuse(event.ops[-1].rev))
             return {**self._changed(visit, before), **self._refuse(visit, str(error))}
         parts = self._changed(visit, before)
         refused = visit.state.refused
@@ -100,12 +102,19 @@ class Edits:
 
     def strokes(self, ops: tuple[Op, ...], visit: Visit) -> Parts:
         """The painter sent operations; undo may bring other settings back."""
-        before, shown = visit.state.settings, visit.result
+        before, shown = visit.before.settings, visit.result
         parts = self._dispatch(visit, Strokes(ops))
         if visit.result is not shown and not parts["notice"]:
             parts["notice"] = studio.notice_html(text.RECALLED, "ready")
         same = visit.state.settings == before
         return parts if same else {**parts, **settings_parts(visit.state)}
+
+    def ahead(self, ops: tuple[Op, ...], visit: Visit) -> dict[str, Any]:
+        """The painter sent operations on its line: its value at once, `strokes` brings the rest."""
+        visit.behind = visit.before
+        with contextlib.suppress(ValueError):  # the value says so, and `strokes` gives a notice
+            _taken(visit, Strokes(ops))
+        return visit.value()
 
     def configure(self, label: Any, seed: Any, cfg_scale: Any, sampler: Any, visit: Visit) -> Parts:
         """Class, seed, guidance or sampler changed."""
@@ -113,15 +122,7 @@ class Edits:
             settings = asked.settings_of(label, seed, cfg_scale, sampler)
         except ValueError as error:
             return {"numbers": visit.numbers(), **self._refuse(visit, str(error))}
-        state, before = visit.state, visit.state.settings
         parts = self._dispatch(visit, Configure(settings))
-        if "compare" not in parts:  # else a result came back, and all of the painter with it
-            grid: dict[str, Any] = {"value": visit.value()}  # another PSNR to expect
-            if visit.state.settings.sampler != before.sampler:
-                grid["spec"] = visit.spec()  # other timesteps
-            if setting_of(visit.state) != setting_of(state):
-                grid["quality"] = visit.quality()
-            parts["grid"] = gr.update(**grid)
         if not parts["notice"]:
             parts["notice"] = studio.notice_html(noise_words(settings.sampler))
         return parts
@@ -147,7 +148,9 @@ class Edits:
     def open_found(self, found: Imported, visit: Visit, more: str = "") -> Parts:
         """What was understood of a file, painted; `more`: what else to say of it, first."""
         schedule = _paintable(found.schedule)
-        parts = self._dispatch(visit, Repaint("open file", schedule))
+        # A file without a word of locks leaves those of the page; one with them brings its own.
+        locks = None if found.locks is None else runs_of(found.locks)
+        parts = self._dispatch(visit, Repaint("open file", schedule, locks=locks))
         if not parts["notice"]:
             wrong = schedule.mismatches(studio.context_of(visit.state, visit.result))
             words = " ".join(("Opened.", more, *found.report.sentences)).replace("  ", " ")
@@ -157,7 +160,8 @@ class Edits:
 
     def save_file(self, visit: Visit) -> str:
         """The schedule as the text of a file."""
-        return dumps(studio.file_of(visit.state, visit.result))
+        schedule = studio.file_of(visit.state, visit.result)
+        return dumps(schedule, mask_of(visit.state.now.locks, schedule))
 
     def export(self, target: Any, visit: Visit) -> Parts:
         """The schedule in another program's form, and what it loses there."""
@@ -179,6 +183,16 @@ class Edits:
         return {"notice": studio.notice_html(text.STOPPED)}
 
 
+def _taken(visit: Visit, event: Event) -> None:
+    """Apply an event; operations of the painter that are not taken are at least answered."""
+    try:
+        visit.session.dispatch(event)
+    except ValueError:
+        if isinstance(event, Strokes) and event.ops:
+            visit.session.dispatch(Refuse(event.ops[-1].rev))
+        raise
+
+
 def _pictures(visit: Visit) -> Any:
     """The comparison on show, under a number of its own."""
     visit.rev += 1
@@ -198,10 +212,10 @@ def settings_parts(state: ViewState) -> Parts:
     return {name: gr.update(value=value) for name, value in values}
 
 
-def palette_of(state: ViewState) -> tuple[Any, ...]:
-    """What the painter's brushes look like, as a value."""
+def looks_of(state: ViewState) -> tuple[Any, ...]:
+    """What the painter draws besides the cells, as a value: its brushes and the timesteps."""
     schedule = state.schedule
-    return (schedule.legend, schedule.step_legend, state.now.hues)
+    return (schedule.legend, schedule.step_legend, state.now.hues, state.settings.sampler)
 
 
 def refusal(words: str) -> str:

@@ -13,10 +13,12 @@ from caching.errors import CachebrushError
 from caching.measure.result import tables_of
 from caching.schedule import Schedule
 from viz import text
+from viz.grid.line import open_line
 from viz.live import Loaded
 from viz.pages import asked, studio
 from viz.pages.edits import Parts, refusal
 from viz.pages.studies import Studies
+from viz.pages.sure import line_html
 from viz.pages.visit import Visit
 from viz.state import UseModel
 
@@ -29,12 +31,13 @@ class Handlers(Studies):
     def arrive(self, link: Any, visit: Visit) -> Iterator[Parts]:
         """The page has opened: take the state of its link, and say when the live model is ready."""
         name = visit.state.model.name
-        self.engine.begin(name)
-        yield (
+        parts: Parts = (
             self.open_link(link, visit)
             if link
             else {"notice": studio.notice_html(text.RECORDED, "busy")}
         )
+        line = visit.line = open_line(lambda ops: self.ahead(ops, visit))
+        yield {**parts, "grid": {**parts.get("grid", gr.update()), "line": line.token}}
         try:
             loaded = self.engine.wait(name)
         except CachebrushError as error:
@@ -44,8 +47,11 @@ class Handlers(Studies):
             return
         self._use_times(visit, loaded)
         yield {
-            "grid": gr.update(spec=visit.spec(), value=visit.value(), quality=visit.quality()),
+            "grid": gr.update(
+                spec=visit.spec(), value=visit.value(), quality=visit.quality(), line=line.token
+            ),
             **self.box(visit),
+            "calibrating": line_html(visit, self.engine),
             **self._unless_refused(
                 visit,
                 f"Live: {name} on {loaded.device}. Paint, then release or press Run.",
@@ -62,6 +68,7 @@ class Handlers(Studies):
         visit.tables = tables_of(loaded.model, loaded.times, visit.tables.change)
         visit.family = loaded.model.family
         visit.weights_hash = loaded.model.weights_hash
+        visit.predictions = self.engine.predictions
 
     def use_model(self, name: Any, visit: Visit) -> Iterator[Parts]:
         """Load another model by hub id or folder and start on it with a full grid."""
@@ -103,6 +110,7 @@ class Handlers(Studies):
         visit.session.begin_run()  # takes over from a run of the model before
         visit.tables, visit.family = tables, loaded.model.family
         visit.weights_hash = loaded.model.weights_hash
+        visit.predictions = self.engine.predictions
         visit.busy = None
         visit.session.dispatch(UseModel(facts, replace(before.settings, label=0), full))
         visit.rev += 1

@@ -12,7 +12,7 @@ import gradio as gr
 from viz import text
 from viz.improving import Wish, improve_on, panel_html, wish_of
 from viz.pages import studio
-from viz.pages.edits import Parts, palette_of, with_brushes
+from viz.pages.edits import Parts, looks_of, with_brushes
 from viz.pages.handlers import Handlers
 from viz.pages.pareto import shown
 from viz.pages.runs import failed
@@ -95,7 +95,7 @@ class _Search:
         self.visit.session.dispatch(Repaint("improve", schedule, f"{GROUP}{self.number}"))
         self.painted = self.visit.state.schedule
         parts: dict[str, Any] = {"value": self.visit.value()}
-        if palette_of(self.visit.state) != palette_of(before):
+        if looks_of(self.visit.state) != looks_of(before):
             parts["spec"] = self.visit.spec()
         return {"grid": gr.update(**parts), "numbers": self.visit.numbers()}
 

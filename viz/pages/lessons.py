@@ -26,7 +26,7 @@ from viz.pages.links import home
 from viz.pages.views import demo_html, place_parts
 from viz.pages.visit import Visit, start_visit
 from viz.place import Place
-from viz.state import Configure, Repaint, Resteps, Settings, Show
+from viz.state import Configure, Gather, Repaint, Resteps, Settings, Show
 
 FOLDER = Path(__file__).resolve().parents[2] / "presets" / "lessons"
 
@@ -107,6 +107,7 @@ class Lessons:
         visit.session.dispatch(Configure(settings))
         visit.session.dispatch(Resteps(course.schedule.steps))
         visit.session.dispatch(Repaint(text.START_AGAIN, course.schedule))
+        visit.session.dispatch(Gather(before))
         visit.session.dispatch(Show(before.place))
         visit.course = begun(course, course.lesson, visit)
         parts = self.handlers.all_changed(visit, before)

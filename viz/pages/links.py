@@ -17,7 +17,7 @@ from viz.pages.learn import Learns
 from viz.pages.methods import GROUP, slot_parts
 from viz.pages.visit import Visit
 from viz.place import Place
-from viz.state import Configure, Repaint, Resteps, ViewState
+from viz.state import Configure, Gather, Repaint, Resteps, ViewState
 
 
 class Links(Learns):
@@ -31,10 +31,7 @@ class Links(Learns):
         state, method = visit.state, visit.method
         made: Method | Schedule = state.schedule
         # By name only while the grid is what the method, as its controls stand, has painted.
-        as_named = method and (state.now.what, state.now.group) == (
-            method.words,
-            GROUP + method.name,
-        )
+        as_named = method and state.now.painted_by == (method.words, GROUP + method.name)
         if method and as_named and not state.now.locks:
             made = method
         steps, locks = state.schedule.steps, state.now.locks
@@ -66,8 +63,8 @@ class Links(Learns):
             link.made.check_fits(
                 steps=steps, blocks=state.model.blocks, branches=state.model.branches
             )
-        visit.session.dispatch(Configure(settings))
         before = visit.state
+        visit.session.dispatch(Configure(settings))
         visit.session.dispatch(Resteps(steps))
         parts = settings_parts(visit.state)
         if isinstance(link.made, Method):
@@ -76,6 +73,7 @@ class Links(Learns):
             parts |= {"method": gr.update(value=link.made.name), **slot_parts(link.made)}
         else:
             painted = self._dispatch(visit, Repaint("link", link.made, locks=link.locks))
+        visit.session.dispatch(Gather(before))
         parts |= self._with_all(visit, before, painted)
         parts["notice"] = parts["notice"] or studio.notice_html(text.LINK_OPENED, "ready")
         return parts

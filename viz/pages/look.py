@@ -7,7 +7,10 @@ from importlib.resources import files
 import gradio as gr
 from gradio.themes.utils.fonts import LocalFont
 
+from viz import served
+from viz.compare.compare import ADDRESS as STAGE
 from viz.figures.page import FIGURE_CSS, HOVER_HEAD
+from viz.grid.grid import ADDRESS as PAINTER
 from viz.pages.keep import KEEP_HEAD, KEEP_STYLE
 
 _HERE = files(__package__)
@@ -17,17 +20,21 @@ STYLE = (
     + KEEP_STYLE
     + "".join(
         (_HERE / name).read_text(encoding="utf-8")
-        for name in ("studio.css", "views.css", "pareto.css")
+        for name in ("studio.css", "views.css", "pareto.css", "seeing.css", "calibrate.css")
     )
 )
 # A link pasted over the address of an open page opens it anew.
 _PARETO = f"<script>{(_HERE / 'pareto.js').read_text(encoding='utf-8')}</script>"
+_TABS = f"<script>{(_HERE / 'tabs.js').read_text(encoding='utf-8')}</script>"
 _GLOSSARY = f"<script>{(_HERE / 'glossary.js').read_text(encoding='utf-8')}</script>"
 HEAD = (
-    HOVER_HEAD
+    served.preload(PAINTER, "script")
+    + served.preload(STAGE, "script")
+    + HOVER_HEAD
     + KEEP_HEAD
     + _PARETO
     + _GLOSSARY
+    + _TABS
     + "<script>addEventListener('hashchange', () => location.reload())</script>"
 )
 SAY_JS = (_HERE / "say.js").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from caching.measure.result import Result
 from caching.methods import Method, Plan, Unready
 from caching.schedule import Schedule
 from viz import text
+from viz.grid.ops import Op
 from viz.methods import (
     SLOTS,
     about_html,
@@ -23,10 +25,9 @@ from viz.methods import (
     method_from,
     sentence,
     slots_of,
-    threshold_of,
 )
 from viz.pages import studio
-from viz.pages.edits import Parts, with_brushes
+from viz.pages.edits import Parts, setting_of, with_brushes
 from viz.pages.runs import Runs, failed
 from viz.pages.visit import Visit
 from viz.setting import Missing, RecordedSetting, Watched
@@ -72,6 +73,19 @@ class Methods(Runs):
         visit.method = visit.left.get(kind.name) or kind()
         return {**slot_parts(visit.method), **self._apply(visit, visit.method)}
 
+    def choose_once(self, name: Any, visit: Visit) -> Parts:
+        """As `choose`, for a list that tells of one choice twice: nothing changes the second time.
+
+        The same method again does paint, where anything has changed since.
+        """
+        with visit.choosing:
+            left = (visit.state, visit.tables, visit.method)
+            if visit.chose[:1] == (name,) and all(map(operator.is_, visit.chose[1:], left)):
+                return {}
+            parts = self.choose(name, visit)
+            visit.chose = (name, visit.state, visit.tables, visit.method)
+        return parts
+
     def turn(self, name: Any, *given: Any) -> Parts:
         """A control of the chosen method moved; `given`: numbers, words of all slots, the visit."""
         *values, visit = given
@@ -84,8 +98,17 @@ class Methods(Runs):
 
     def threshold_curves(self, visit: Visit) -> Parts:
         """The curves of changes with the threshold of the chosen method drawn in, if it has one."""
-        threshold = None if visit.method is None else threshold_of(visit.method)
-        return {"curves": visit.curves(threshold)}
+        return {"curves": visit.curves()}
+
+    def curves_once(self, visit: Visit) -> Parts:
+        """As `threshold_curves`, for events that come twice for one choice."""
+        state, result = visit.state, visit.result
+        shows = (state.model, state.settings, state.schedule.steps, visit.method)
+        drawn, last = (shows, visit.tables, result), visit.drawn
+        visit.drawn = drawn
+        if last and last[0] == shows and last[1] is visit.tables and last[2] is result:
+            return {"curves": gr.skip()}
+        return self.threshold_curves(visit)
 
     def _apply(self, visit: Visit, method: Method) -> Parts:
         """Paint what a method makes, or say in its box what it needs."""
@@ -127,6 +150,12 @@ class Methods(Runs):
         return {} if method is None else box_parts(visit, method, self._look(visit, method))
 
     # -- what changes the box from outside --------------------------------------------------
+
+    def strokes(self, ops: tuple[Op, ...], visit: Visit) -> Parts:
+        """The painter sent operations; undo may bring other steps, guidance or sampler back."""
+        before = setting_of(visit.before)
+        parts = super().strokes(ops, visit)
+        return parts if setting_of(visit.state) == before else {**parts, **self.box(visit)}
 
     def configure(self, label: Any, seed: Any, cfg_scale: Any, sampler: Any, visit: Visit) -> Parts:
         """Class, seed, guidance or sampler changed; a calibration belongs to the last two."""
@@ -240,7 +269,7 @@ def own_brushes(state: ViewState) -> Schedule:
     Those of methods tried in between do not, or every tick of a slider would leave one.
     """
     for entry in reversed((*state.past, state.now)):
-        if not (entry.group or "").startswith(GROUP):
+        if not (entry.painted_by[1] or "").startswith(GROUP):
             return entry.schedule
     return state.schedule
 

@@ -23,6 +23,7 @@ from viz.brushes import Canvas
 from viz.figures.curves_svg import curves_svg
 from viz.figures.grid_svg import Executed, grid_svg
 from viz.link import Link, to_link
+from viz.locks import mask_of
 from viz.numbers import title_of
 from viz.pages import studio
 from viz.pages.links import home
@@ -68,10 +69,10 @@ def canvas_of(visit: Visit, result: Result) -> Canvas:
 
 def method_of(visit: Visit, result: Result) -> Method | None:
     """The method that painted what was run, None when a hand or a policy did, or nobody knows."""
-    method, now = visit.method, visit.state.now
+    method = visit.method
     if method is None or result.policy is not None or studio.is_stale(result, visit.state):
         return None
-    as_named = (now.what, now.group) == (method.words, GROUP + method.name)
+    as_named = visit.state.now.painted_by == (method.words, GROUP + method.name)
     return method if as_named else None
 
 
@@ -87,10 +88,12 @@ def weights_of(visit: Visit, result: Result) -> str:
 def picture(visit: Visit) -> Saved:
     """The cached picture with its recipe inside."""
     result = visit.shown
+    here = studio.same_paint(result.schedule, visit.state.schedule)
     data = png_of(
         result.pictures["cached"].final,
         result.schedule,
         request_of(result, weights_of(visit, result)),
+        locks=mask_of(visit.state.now.locks, result.schedule) if here else None,
         measured=measured_of(result),
         made_with=versions(),
     )

@@ -16,7 +16,7 @@ from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
 from viz.pages.visit import Visit, start_visit
 from viz.place import STUDIO
-from viz.state import Configure, Settings, ViewState
+from viz.state import Configure, Gather, Settings, ViewState
 
 
 class Share:
@@ -87,9 +87,10 @@ class Share:
             except ValueError as error:
                 settings, words = None, text.BAD_SETTINGS.format(why=error)
         parts = self.handlers.open_found(found, visit, words)
+        visit.session.dispatch(Gather(before))
         if settings is None or visit.refused:
             return parts
-        parts["grid"] = {**parts["grid"], "spec": visit.spec()}  # perhaps other timesteps
+        parts["grid"] = {**parts["grid"], "value": visit.value(), "spec": visit.spec()}
         return {**parts, **_controls(settings), **self._box_of(visit, before)}
 
     def _box_of(self, visit: Visit, before: ViewState) -> Parts:

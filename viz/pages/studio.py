@@ -91,7 +91,7 @@ def layer_of(tables: Tables) -> dict[str, Any] | None:
     # A few cells change several times as much as the rest and would leave it all one colour.
     high = max(1e-3, float(np.nanpercentile(change, 95))) if len(change) > 1 else 1.0
     return grid_layer(
-        change, label="change since the step before (relative L1)", low=0.0, high=high
+        change, label="change since the step before (relative L1)", low=0.0, high=high, lag=1
     )
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from caching.learn.store import Learned
 from caching.measure.result import Result, load_result
@@ -14,18 +17,24 @@ from caching.predict.proxy import Tables
 from caching.predictors.reuse import Reuse
 from caching.predictors.taylor import Taylor
 from viz import text
+from viz.calibrating import Predictions
+from viz.causes import Found
 from viz.figures.curves import similarity_curves
 from viz.grid.encode import Expected
+from viz.grid.line import Line
 from viz.grid.show import value_of
+from viz.methods import alpha_of
 from viz.numbers import numbers_html
 from viz.pages import studio
 from viz.pages.course import Course
 from viz.pages.kept import Kept
 from viz.pareto import Ahead
 from viz.ran import History
-from viz.state import Session, ViewState
+from viz.session import Session
+from viz.state import ViewState
 
 if TYPE_CHECKING:
+    from caching.measure.focus import Focus
     from caching.models.family import Family
 
 RECORDED = Path(__file__).resolve().parents[2] / "presets" / "runs" / "first"
@@ -44,17 +53,27 @@ class Visit:
         self.improved = 0  # searches begun
         self.front: tuple[Ahead, ...] = ()  # predicted, of the budget's schedules
         self.rev = 1
+        self.rest: dict[str, Any] = {}  # of the last edit: what the page is still to be told
+        self.choosing = Lock()  # held while a choice of a method is answered
+        self.chose: tuple[object, ...] = ()  # the last one, with what it left behind
+        self.drawn: tuple[object, ...] = ()  # what the threshold was last drawn for
+        self.line: Line | None = None  # of the painter
+        self.behind: ViewState | None = None  # what the page still shows besides the painter
         self.course = Course()  # what has been done with lessons
         self.refused = False  # whether the last edit was not taken
         self.loading: object | None = None  # the newest request for another model
         self.family: Family | None = None  # of the loaded model, which knows what brushes compute
         self.weights_hash = ""  # likewise, which of its predictions are for
+        self.predictions: Predictions | None = None  # what was calibrated here, once it is live
+        self.calibrating: object | None = None  # the calibration of predictions in progress
         self.method: Method | None = None  # the chosen one, with its controls
         self.left: dict[str, Method] = {}  # every method as its controls were left
         self.learned: list[Learned] = []  # by this visitor, oldest first
         self.running: tuple[object, ...] | None = None  # what the run in progress is of
         self.busy: object | None = None  # the calibration or training in progress
         self.enough: object | None = None  # the training that should end with what there is
+        self.why: Found | None = None  # what causes the error of a region of the result on show
+        self.focus: tuple[object, Focus] | None = None  # what attention was measured of, and found
         self.judging: object | None = None  # the evaluation in progress
 
     def __deepcopy__(self, memo: dict[int, object]) -> Visit:
@@ -63,6 +82,11 @@ class Visit:
     @property
     def state(self) -> ViewState:
         return self.session.state
+
+    @property
+    def before(self) -> ViewState:
+        """The state that the page shows: strokes on the painter's line may be ahead of it."""
+        return self.behind or self.state
 
     @property
     def aside(self) -> Result | None:
@@ -107,14 +131,20 @@ class Visit:
         return Expected(found.db, found.low_db, found.high_db, kept.source)
 
     @property
+    def setting(self) -> For:
+        """What a calibration of predictions is for."""
+        s = self.state.settings
+        return For(self.weights_hash, self.state.schedule.steps, float(s.cfg_scale), s.sampler)
+
+    @property
     def _packed(self) -> Packed | None:
         """The calibration for this model and setting, as the page has it."""
-        s = self.state.settings
-        kept = shipped(For(self.weights_hash, self.state.schedule.steps, s.cfg_scale, s.sampler))
+        known = self.predictions
+        kept = shipped(self.setting) if known is None else known.find(self.setting)
         return None if kept is None else pack(kept)
 
     def quality(self) -> dict[str, Any] | None:
-        """What the painter predicts PSNR with, a third of a megabyte; None: nothing is known."""
+        """What the painter predicts PSNR with, under half a megabyte; None: nothing is known."""
         packed = self._packed
         return None if packed is None else packed.data
 
@@ -132,13 +162,17 @@ class Visit:
         """The painter's colours, None before the first run of a model."""
         return studio.layer_of(self._fitted)
 
-    def curves(self, threshold: float | None = None) -> Any:
-        """The figure of changes, with a threshold drawn in or without."""
+    def curves(self) -> Any:
+        """The figure of changes with the threshold of the chosen method, if it has one."""
+        tables, branches = self._fitted, self.state.model.branches
+        change = tables.change.astype(np.float32) if studio.changes_known(tables) else None
+        alpha = alpha_of(self.method, change, branches)
         return similarity_curves(
-            studio.last_change(self._fitted),
-            branches=self.state.model.branches,
+            studio.last_change(tables),
+            branches=branches,
             timesteps=studio.timesteps_of(self.result, self.state),
-            threshold=threshold,
+            threshold=alpha.value if alpha is not None and alpha.on else None,
+            alpha=alpha,
         )
 
     def words(self) -> str:
