@@ -1,6 +1,6 @@
 """`python -m presets.predict`: learn how the shipped model answers schedules, for predictions.
 
-Writes presets/predictions/scenes-dit-<steps>.npz. Half an hour on two CPU threads; what is in
+Writes presets/predictions/scenes-dit-<steps>.npz. An hour on two CPU threads; what is in
 --work is kept, so that a second start goes on. A third of the classes are left out: on these
 `python -m tests.bench.prediction` judges it.
 """
@@ -33,8 +33,8 @@ def taught(classes: int) -> list[int]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m presets.predict", description=__doc__)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--schedules", type=int, default=872)
-    parser.add_argument("--pool", type=int, default=2 * POOL)
+    parser.add_argument("--schedules", type=int, default=1744)
+    parser.add_argument("--pool", type=int, default=4 * POOL)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", type=Path, default=Path("build/predict"))
     parser.add_argument("--out", type=Path, default=SHIPPED)

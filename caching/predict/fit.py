@@ -20,9 +20,12 @@ from caching.errors import ScheduleError
 from caching.predict.evidence import BEND_DB, BEST_DB, SLOPE_DB, by_evidence, signal
 from caching.predict.features import NAMES, features
 from caching.predict.response import Response
+from caching.predict.thin import thinned
 from caching.schedule import Schedule
 
 LEAST_RUNS = 24
+MOST_RUNS = 640
+"""That an estimator holds; of more it holds those that stand for the others, see `thin.py`."""
 SURE = 0.8
 """Share of schedules that an interval is to hold."""
 
@@ -43,12 +46,12 @@ class Estimator:
     Attributes:
         center: (F,) means of the features it learned from.
         spread: (F,) a unit of each, smaller the more it counts.
-        known: (N, F) those features about the center, in these units.
-        bends: (N,) c_i.
+        known: (M, F) those features about the center, in these units, of the runs that it holds.
+        bends: (M,) c_i.
         slopes: (F,) w_f.
         level_db: m.
         length: l.
-        inverse: (N, N) of the covariance, for how sure it is.
+        inverse: (M, M) of the covariance, for how sure it is.
         widen: factor on the standard deviation that makes intervals hold.
         median_db: median of its leave-one-out errors.
         spearman: of leave-one-out predictions with what was measured.
@@ -149,15 +152,17 @@ def fit(
     inverse = inverse_of(z, 1.0, found.noise)
     unsure = np.maximum(1 / np.diag(inverse) - found.noise, 0.0)  # of all others, squared
     sd = (unsure + median**2) ** 0.5
+    held = thinned(_bend(z, z, 1.0), BEND_DB**2 * found.weights, found.noise, MOST_RUNS)
+    known = z[held.which]
     return Estimator(
         center=center,
         spread=spread,
-        known=z,
-        bends=BEND_DB**2 * found.weights,
+        known=known,
+        bends=held.bends,
         slopes=SLOPE_DB**2 * (z.T @ found.weights) / z.shape[1],
         level_db=found.mean,
         length=1.0,
-        inverse=inverse,
+        inverse=inverse_of(known, 1.0, held.noise),
         widen=float(np.quantile(miss / sd, SURE)),
         median_db=median,
         spearman=spearman(mean, mean - found.missed),

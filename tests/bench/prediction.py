@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--schedules", type=int, default=300)
     parser.add_argument("--turns", type=int, default=3, help="each on four pictures more")
-    parser.add_argument("--common", type=int, default=2, help="all on the same four more")
+    parser.add_argument("--common", type=int, default=7, help="all on the same four more")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--work", default="build/bench-prediction")
     parser.add_argument("--kept", type=Path, help="a prediction other than the shipped one")
