@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,25 +11,19 @@ import torch
 from torch import Tensor
 
 from caching.actions.base import Delta, Hidden, Key, Probed, StepAction, Timeline
-from caching.engine.gates import gated
 from caching.engine.plan import Plan, make_plan, spans
+from caching.engine.running import Gate, RunningStep, Stopped, Watcher
 from caching.engine.state import State, ends_steps, first_rows, looked_at
-from caching.errors import CachebrushError
 from caching.marks import COVERED, LOWERED
 from caching.models.family import Conditioning, Family
 from caching.predictors.base import Cell, Entry, Predictor
 from caching.predictors.reuse import Reuse
 from caching.schedule import Schedule
 
-Gate = Callable[[Tensor, int, int, int], Tensor]
-"""Called with (modulated input (N, T, D), step, block, branch); bool (N,), samples to compute."""
+__all__ = ["Executor", "Gate", "RunningStep", "StepResult", "Stopped", "Watcher"]
 
-Watcher = Callable[[int, int, int, Tensor, Tensor], None]
-"""Called with (step, block, branch, x, output) for every computed branch, both (N, T, D)."""
-
-
-class Stopped(CachebrushError):
-    """The run was asked to stop; nothing of it remains."""
+Quick = Callable[["Executor", int, int, int, tuple[Entry, ...], int], tuple[Tensor, int]]
+"""What stands in at (block, branch, action number, stored, step), and the executed mark."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +59,8 @@ class Executor:
     ) -> None:
         self.family, self.schedule, self.given = family, schedule, given
         self.passes, self.seeds, self.keep_all = passes, seeds, keep_all
+        self.blocks, self.branches = family.blocks, len(family.branches)
+        self.covered = np.full((self.blocks, self.branches), COVERED, np.uint8)  # until it ran
         self.fitted, self.timeline = fitted or {}, timeline
         self.legend = schedule.legend
         self.state = State()
@@ -83,11 +79,12 @@ class Executor:
         self.key_depth = max([1, *(a.depth for a in schedule.step_legend)])
         # Only some predictors look at estimates; without them none needs storing.
         self.stores_estimates = any(p.looks_at != "computed" for p in schedule.legend)
-        plain = not (keep_all or self.stores_estimates)
         self.is_plain = not (keep_all or self.memo_use or self.watched)
         self.cuts = frozenset(self._cuts())
-        # By action number: whether the newest output just takes the branch's place.
-        self.reuses = [False, *(plain and type(p) is Reuse for p in schedule.legend)]
+        # By action number: how it stands in if stored outputs are all it needs.
+        self.quick = [None, *map(self._quick, schedule.legend)]
+        self.keeps = [0, *(p.keeps for p in schedule.legend)]
+        self.needs = [0, *(p.needs for p in schedule.legend)]
 
     def _cuts(self) -> Iterator[int]:
         """The blocks that something wants the hidden state before, and the end."""
@@ -95,6 +92,13 @@ class Executor:
         for key in self.remembered:
             if isinstance(key, Delta | Probed):
                 yield from (key.stop, key.start if isinstance(key, Delta) else 0)
+
+    def _quick(self, p: Predictor) -> Quick | None:
+        simple = type(p).stand_in is Predictor.stand_in and p.looks_at == "computed"
+        if self.stores_estimates or p.computes or p.refreshes or p.renews or not simple:
+            return None
+        # Not bound to this object, which would then hold itself.
+        return Executor._reused if type(p) is Reuse else Executor._estimated
 
     def cache_bytes(self, *others: Any) -> int:
         """Bytes held for later steps right now, with those of tensors anywhere in `others`."""
@@ -184,7 +188,7 @@ class Executor:
             return run.at[key.stop] - run.at[key.start]
         if isinstance(key, Probed):
             return run.at[key.stop] - run.at[0], run.at[run.blocks] - run.at[0]
-        return run.at[run.blocks] if isinstance(key, Hidden) else (run.latents, output)
+        return run.at[run.blocks] if isinstance(key, Hidden) else (run.latents.contiguous(), output)
 
     # -- one cell --------------------------------------------------------------------------
 
@@ -248,12 +252,37 @@ class Executor:
         self.store(at, Entry(s, out, p.renews) if stored else None, entries, s)
         return out, held < p.needs
 
-    def reused(self, at: tuple[int, int], entry: Entry, s: int) -> Tensor:
-        """As `estimate` and `store` for plain reuse of a cell that holds nothing but `entry`."""
-        if self.last_use[entry.step][at[0]][at[1]] <= s:
-            del self.state.cache[at]
-        out: Tensor = entry.output
-        return out
+    def _reused(
+        self, block: int, r: int, n: int, entries: tuple[Entry, ...], s: int
+    ) -> tuple[Tensor, int]:
+        """As `estimate` for Reuse, in fewer words: the newest computed output, and its mark."""
+        newest = entries[0]
+        if self.keep_all:
+            newest = next(e for e in entries if e.computed)
+        elif len(entries) > 1 or self.last_use[newest.step][block][r] <= s:
+            self._drop(block, r, entries, s)
+        return newest.output, n
+
+    def _estimated(
+        self, block: int, r: int, n: int, entries: tuple[Entry, ...], s: int
+    ) -> tuple[Tensor, int]:
+        """Likewise for other predictors that look at computed outputs alone."""
+        keeps = self.keeps[n]
+        if self.keep_all:
+            past = [(e.step, e.output) for e in entries if e.computed][:keeps]
+        else:
+            past = [(e.step, e.output) for e in entries[:keeps]]
+            self._drop(block, r, entries, s)
+        mark = n | LOWERED if len(past) < self.needs[n] else n
+        return self.legend[n - 1].estimate(past, s), mark
+
+    def _drop(self, block: int, r: int, entries: tuple[Entry, ...], s: int) -> None:
+        """Forget what no step after `s` reads."""
+        last = self.last_use
+        for e in entries:
+            if last[e.step][block][r] <= s:
+                self.store((block, r), None, entries, s)
+                return
 
     def store(
         self, at: tuple[int, int], new: Entry | None, entries: tuple[Entry, ...], s: int
@@ -305,95 +334,3 @@ class Executor:
             shared=dict(shared) if run.is_half else shared,
             seeds=self._seeds(run, x),
         )
-
-
-class RunningStep:
-    """One step while it runs; what `caching.actions.base.StepRun` promises to actions."""
-
-    def __init__(
-        self,
-        executor: Executor,
-        latents: Tensor,
-        s: int,
-        row: list[list[int]],
-        *,
-        watch: Watcher | None,
-        stopped: Callable[[], bool] | None,
-    ) -> None:
-        self.executor, self.latents, self.s, self.row = executor, latents, s, row
-        self.watch, self.stopped = watch, stopped
-        self.given, self.is_half, self.low = executor.given, False, False
-        self.action_fitted: Any = None
-        self.gate: Gate | None = None
-        self.extra_macs = 0
-        self.blocks, self.branches = executor.family.blocks, len(executor.family.branches)
-        self.done = np.full((self.blocks, self.branches), COVERED, np.uint8)
-        self.ran = [False] * self.blocks
-        self.at: dict[int, Tensor] = {}  # hidden state before block i, where something wants it
-        self.cuts: Set[int] = executor.cuts
-
-    @property
-    def passes(self) -> int:
-        return self.executor.passes
-
-    @property
-    def timeline(self) -> Timeline:
-        assert self.executor.timeline is not None  # the loop gives one with any action
-        return self.executor.timeline
-
-    @property
-    def fitted(self) -> Any:
-        return self.action_fitted
-
-    def embed(self) -> Tensor:
-        if 0 not in self.at:
-            self.at[0] = self.executor.family.embed(self.latents)
-        return self.at[0]
-
-    def through(self, x: Tensor, start: int, stop: int) -> Tensor:
-        """The hidden state after blocks start..stop-1; blocks that ran already do not run again."""
-        executor, family, given, s = self.executor, self.executor.family, self.given, self.s
-        cache, at, branches = executor.state.cache, self.at, range(self.branches)
-        while start < stop and self.ran[start]:
-            start += 1
-            x = self.at.get(start, x)
-        for block in range(start, stop):
-            if block in self.cuts:
-                at[block] = x
-            for r in branches:
-                if self.stopped is not None and self.stopped():
-                    raise Stopped("the run was stopped between two branches.")
-                action, entries = self.row[block][r], cache.get((block, r), ())
-                if action and entries and self.gate is not None:
-                    out, self.done[block, r] = gated(self, self.gate, x, block, r, entries)
-                elif action == 0:
-                    out = executor.compute(self, x, block, r, entries)
-                    if self.watch is not None:
-                        self.watch(s, block, r, x, out)
-                    self.done[block, r] = 0
-                elif executor.reuses[action] and len(entries) == 1 and not self.is_half:
-                    out = executor.reused((block, r), entries[0], s)
-                    self.done[block, r] = action
-                else:
-                    out, low = executor.estimate(self, x, block, r, action, entries)
-                    self.done[block, r] = action | LOWERED if low else action
-                x = family.add(x, out, given, s, block, r)
-            self.ran[block] = True
-        if stop in self.cuts or start < stop:
-            at[stop] = x
-        return x
-
-    def head(self, x: Tensor) -> Tensor:
-        return self.executor.family.head(x, self.given, self.s)
-
-    def recall(self, key: Key) -> tuple[tuple[int, Any], ...]:
-        return self.executor.state.memory.get(key, ())
-
-    def lowered(self) -> None:
-        self.low = True
-
-    def halved(self) -> RunningStep:
-        self.is_half = True
-        self.latents = self.latents[: len(self.latents) // 2]
-        self.given = self.executor.family.half(self.executor.given)
-        return self

@@ -75,6 +75,9 @@ class Fits:
             ScheduleError: an item cannot be fitted for this schedule.
         """
         found: Fitted = {}
+        items: list[Item] = [*schedule.legend, *schedule.step_legend]
+        if not any(map(_has_parts, items)):
+            return found
         missing: list[tuple[Item, Hashable, Fitter, list[Hashable]]] = []
         for item, table, number in _used(schedule, decided=decided):
             parts = item.parts(table, number)
@@ -129,6 +132,11 @@ class Fits:
             held = sum(map(_nbytes, kept.values()))
             while held > self.budget_mib * 2**20:
                 held -= _nbytes(kept.popitem(last=False)[1])
+
+
+def _has_parts(item: Item) -> bool:
+    """Whether it may have something to fit; most have not, and are spared the tables."""
+    return type(item).parts not in (Predictor.parts, StepAction.parts)
 
 
 def _nbytes(value: Any) -> int:
@@ -230,8 +238,9 @@ def guided(output: Tensor, request: Request, channels: int) -> Tensor:
     All latent channels are guided, as diffusers does; DiT's own script guides the first three only.
     Variance channels behind the prediction are left out.
     """
-    output = output[:, :channels]
+    if output.shape[1] != channels:
+        output = output[:, :channels]
     if request.passes == 1:
         return output
     cond, null = output.chunk(2)
-    return torch.add(null, cond - null, alpha=request.cfg_scale)
+    return null.lerp(cond, request.cfg_scale)

@@ -10,7 +10,7 @@ from caching.marks import PARTLY
 from caching.predictors.base import Entry
 
 if TYPE_CHECKING:
-    from caching.engine.executor import Gate, RunningStep
+    from caching.engine.running import Gate, RunningStep
 
 
 def gated(

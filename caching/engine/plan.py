@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -65,8 +66,12 @@ def renewed_cells(schedule: Schedule) -> NDArray[np.bool_]:
     return schedule.renewed & ran_cells(schedule)[1]
 
 
+# A production loop runs one schedule over and over, and a page a few in turn.
+@lru_cache(maxsize=16)
 def make_plan(schedule: Schedule, *, decided: bool = False) -> Plan:
     """The plan of a schedule; array work over cells, a Python loop over steps only.
+
+    Not to be written to: runs of equal schedules share it.
 
     With `decided` a policy chooses the cells while the run goes on, so that every predictor of the
     legend may stand in anywhere; how long outputs are kept is then not in the plan.

@@ -11,16 +11,12 @@ import torch
 from torch import Tensor
 
 from caching.dynamic.base import Choice, Decider, Facts, Policy
-from caching.engine.executor import (
-    Executor,
-    RunningStep,
-    StepResult,
-    Stopped,
-)
+from caching.engine.executor import Executor, StepResult
 from caching.engine.fits import Fits, guided
 from caching.engine.plan import Plan, make_plan
 from caching.engine.record import Run, StepEvent
 from caching.engine.request import MAX_STEPS, Request, context_of, noise_of, prepare, whole
+from caching.engine.running import RunningStep, Stopped
 from caching.engine.samplers import Sampler, make_sampler, timeline_of
 from caching.engine.states import Snapshot, States
 from caching.engine.view import EngineView
@@ -227,7 +223,7 @@ def _steps(
         try:
             scaled = solver.model_input(x, s).to(dtype)
             running = executor.begin(
-                torch.cat([scaled, scaled]) if request.passes == 2 else scaled,
+                _doubled(scaled) if request.passes == 2 else scaled,
                 s,
                 watch=recorder.watch if recorder else None,
                 stopped=stopped,
@@ -275,6 +271,11 @@ def _steps(
         cost = dataclasses.replace(cost, macs=macs, cache_mib=peak_bytes / 2**20)
         run = dataclasses.replace(run, cost=cost)
     yield run
+
+
+def _doubled(x: Tensor) -> Tensor:
+    """Latents (N, C, h, w) -> both passes of guidance (2 N, C, h, w); of one picture, a view."""
+    return x.expand(2, -1, -1, -1) if len(x) == 1 else torch.cat([x, x])
 
 
 def _resume(states: States, request: Request, schedule: Schedule, plan: Plan) -> Snapshot | None:

@@ -4,6 +4,7 @@ A sampler is made fresh for every run, so nothing of one run can reach the next.
 """
 
 import copy
+import itertools
 import json
 import warnings
 from collections.abc import Callable, Mapping
@@ -93,6 +94,17 @@ def clean_and_noise(kind: str, output: Tensor, x: Tensor, alpha: float) -> tuple
     )
 
 
+def _weights(
+    kind: str, alpha: float, after: float
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """What x and the output weigh in the next latents, and in the clean ones; alpha-bars given."""
+    split: Any = clean_and_noise  # linear in both, so one at a time, as numbers
+    of_x, of_output = split(kind, 0.0, 1.0, alpha), split(kind, 1.0, 0.0, alpha)
+    keep, add = after**0.5, (1 - after) ** 0.5
+    following = tuple(keep * clean + add * noise for clean, noise in (of_x, of_output))
+    return following, (of_x[0], of_output[0])
+
+
 @dataclass(frozen=True)
 class RespacedDDIM:
     """DDIM with eta = 0 (arXiv 2010.02502, eq. 12) as DiT respaces it.
@@ -105,26 +117,35 @@ class RespacedDDIM:
     timesteps: tuple[float, ...]
     alphas: tuple[float, ...]  # (S + 1,), alpha-bar at each step, then 1
     kind: str
+    # (S, 2, 2): weights of x and output in the next latents, and in the clean ones.
+    weights: tuple[tuple[tuple[float, float], tuple[float, float]], ...]
     first_scale: float = 1.0
 
     @classmethod
     def make(cls, noise: Mapping[str, Any], steps: int) -> "RespacedDDIM":
-        table = _alphas(noise)
+        return cls._make(json.dumps(dict(noise), sort_keys=True, default=_plain), steps)
+
+    @classmethod
+    @lru_cache(maxsize=64)
+    def _make(cls, text: str, steps: int) -> "RespacedDDIM":
+        table, kind = _alphas_of(text), json.loads(text).get("prediction_type", "epsilon")
         last = len(table) - 1
         if steps == 1:
             times = [last]
         else:
             times = [round(i * last / (steps - 1)) for i in range(steps)][::-1]
         alphas = [float(table[t]) for t in times] + [1.0]
-        return cls(tuple(map(float, times)), tuple(alphas), noise.get("prediction_type", "epsilon"))
+        weights = tuple(_weights(kind, a, b) for a, b in itertools.pairwise(alphas))
+        return cls(tuple(map(float, times)), tuple(alphas), kind, weights)
 
     def model_input(self, x: Tensor, s: int) -> Tensor:
         return x
 
     def step(self, output: Tensor, x: Tensor, s: int) -> tuple[Tensor, Tensor]:
-        clean, noise = clean_and_noise(self.kind, output, x, self.alphas[s])
-        after = self.alphas[s + 1]
-        return after**0.5 * clean + (1 - after) ** 0.5 * noise, clean
+        (of_x, of_output), (clean_x, clean_output) = self.weights[s]
+        # Both are sums of the two, and a few operations on small tensors are what a step takes.
+        after = (x * of_x).add_(output, alpha=of_output)
+        return after, (x * clean_x).add_(output, alpha=clean_output)
 
     def copy(self) -> "RespacedDDIM":
         return self

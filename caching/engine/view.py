@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from caching.engine.executor import RunningStep
+from caching.engine.running import RunningStep
 
 
 class EngineView:
@@ -17,7 +17,7 @@ class EngineView:
 
     @property
     def latents(self) -> Tensor:
-        return self._run.latents
+        return self._run.latents.contiguous()
 
     def tokens(self, block: int) -> Tensor:
         return self._run.embed() if block == 0 else self._run.at[block]

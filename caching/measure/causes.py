@@ -230,11 +230,13 @@ class _Spy:
         out: Tensor = self.family.branch(x, given, s, block, r)
         return out
 
-    def add(self, x: Tensor, out: Tensor, given: Any, s: int, block: int, r: int) -> Tensor:
+    def add(
+        self, x: Tensor, out: Tensor, given: Any, s: int, block: int, r: int, *, own: bool = False
+    ) -> Tensor:
         if self.computed != (s, block, r) and len(x) == self.size:  # a halved step is no such cell
             self.stood[s, block, r] = out
             self.off[s, block, r] = (out - self.family.branch(x, given, s, block, r)).float()
-        added: Tensor = self.family.add(x, out, given, s, block, r)
+        added: Tensor = self.family.add(x, out, given, s, block, r, own=own)
         return added
 
 

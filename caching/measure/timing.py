@@ -18,9 +18,13 @@ from caching.dynamic.base import Policy
 from caching.engine.fits import Fits
 from caching.engine.record import StepEvent
 from caching.engine.run import Run, iter_sample
+from caching.measure.cost import branch_macs
 from caching.measure.timing_fit import counts_of, drawn_steps, fit_parts
 from caching.models.model import Model
 from caching.schedule import Schedule
+
+LEAST_SHARE = 0.2
+"""Of the time that a branch would take by its products: what a disturbed fit gives it at least."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +37,8 @@ class BranchTimes:
     source: str  # "measured on …"
     forecast_ms: float = 0.0  # what a forecast takes beyond reuse
     busy_ms: float = 0.0  # what a step takes beyond fixed_ms where any branch is computed
-    start_ms: float = 0.0  # what a run takes once: the modulation of all its steps
+    # What a run takes once, without its modulation: that is kept from the run before.
+    start_ms: float = 0.0
 
     def anchored(self, full_ms: float, steps: int) -> BranchTimes:
         """In the same proportions, with a full run that takes as long as one did just now.
@@ -101,8 +106,11 @@ def measure_branches(
             break
     parts = fit_parts(np.concatenate(counts), np.array(took), np.array(turns))
     reuse_ms = np.full((model.blocks, len(model.branches)), parts.reuse_ms)
+    # On a machine that does much else, one branch's time may be fitted to another's steps.
+    macs = branch_macs(model).sum(axis=0)  # (R,)
+    least = LEAST_SHARE * parts.compute_ms.sum() * macs / macs.sum()
     # Where a model is so small that the clock's noise exceeds a branch, the branches take nothing.
-    compute_ms = np.maximum(reuse_ms, parts.compute_ms)
+    compute_ms = np.maximum(reuse_ms, np.maximum(parts.compute_ms, least))
     return BranchTimes(
         fixed_ms=parts.fixed_ms,
         compute_ms=compute_ms,

@@ -6,8 +6,7 @@ that is not computed needs neither norm nor modulation, only its gate.
 """
 
 import math
-from collections.abc import Mapping
-from typing import TypeAlias
+from collections.abc import Hashable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -15,104 +14,22 @@ from diffusers import DiTTransformer2DModel
 from torch import Tensor
 
 from caching.errors import ModelError
+from caching.models.alone import FEW_MACS, Alone
+from caching.models.dit_modulation import (
+    GATE_ATTN,
+    GATE_MLP,
+    SHIFT_ATTN,
+    SHIFT_MLP,
+    Given,
+    Kept,
+    Rows,
+    Some,
+)
 from caching.models.dit_parts import Part, activated, dense, dense_up, fuses, part_of, picked
 from caching.models.dit_time import TimeEmbedding
 from caching.models.family import Linear
 
-SHIFT_ATTN, SCALE_ATTN, GATE_ATTN, SHIFT_MLP, SCALE_MLP, GATE_MLP = range(6)
 ATTN, MLP = range(2)
-# Modulations are made for as many steps at a time as fit here; a run of one image needs far less.
-MODULATION_MIB = 256
-# Steps whose modulations are cut out at once: between two steps it costs five times as much, when
-# the processor has forgotten how.
-CUT = 32
-
-
-class _Given:
-    """Modulation of every block for a window of steps, made when the first of them is reached."""
-
-    def __init__(self, family: "DiT", timesteps: Tensor, labels: Tensor) -> None:
-        self.family, self.timesteps = family, timesteps
-        self.size = len(labels)
-        self.labels, inverse = labels.unique(return_inverse=True)  # (U,), (N,)
-        # One guided image has the rows [label, null], which `unique` already returns in order.
-        aligned = torch.equal(self.labels, labels)
-        self.rows = None if aligned else inverse
-        self.start = self.stop = 0
-        self.made = timesteps  # (S, 6 L + 2, U, 1, D) once it is
-        self.step = -1
-        self.now: tuple[Tensor, ...] = ()  # of one step: 6 of each block, 2 of the last layer
-        self.first = 0
-        self.cut: list[tuple[Tensor, ...]] = []  # likewise, of the steps from `first` on
-
-    def _make(self, s: int) -> None:
-        f = self.family
-        size = torch.finfo(f.dtype).bits // 8 * 6 * f.width * f.blocks * len(self.labels)
-        window = max(1, int(MODULATION_MIB * 2**20 / size))
-        # Aligned, so that a step's modulation is the same to the bit wherever a run enters.
-        self.start = s // window * window
-        self.stop = min(len(self.timesteps), self.start + window)
-        times = self.timesteps[self.start : self.stop]
-        n, u, d = len(times), len(self.labels), f.width
-        clock = f.clock(times)  # (L, S, D)
-        made = clock.new_empty(n, 6 * f.blocks + 2, u, 1, d)
-        for i, b in enumerate(f.parts):
-            y = b.embedder.class_embedder(self.labels)  # (U, D)
-            c = F.silu(clock[i, :, None] + y).view(-1, d)  # (S U, D)
-            if not i:
-                final = f.linear(c, f.module.proj_out_1.weight, f.module.proj_out_1.bias)
-                made[:, -2:] = final.view(n, u, 2, 1, d).transpose(1, 2)
-            m = f.linear(c, b.modulation.weight, b.modulation.bias).view(n, u, 6, 1, d)
-            made[:, 6 * i : 6 * i + 6] = m.transpose(1, 2)
-        made[:, SCALE_ATTN::3] += 1  # both scales of a block, and the last layer's
-        self.made, self.step, self.cut = made, -1, []
-
-    def _at(self, s: int) -> tuple[Tensor, ...]:
-        if not self.start <= s < self.stop:
-            self._make(s)
-        if self.rows is not None:
-            self.now = self.made[s - self.start][:, self.rows].unbind(0)
-        else:
-            if not 0 <= s - self.first < len(self.cut):
-                self._cut(s)
-            self.now = self.cut[s - self.first]
-        self.step = s
-        return self.now
-
-    def _cut(self, s: int) -> None:
-        some = self.made[s - self.start :][:CUT]  # (s, 6 L + 2, U, 1, D)
-        of_all, each = some.flatten(0, 1).unbind(0), some.shape[1]
-        self.cut = [of_all[i : i + each] for i in range(0, len(of_all), each)]
-        self.first = s
-
-    def get(self, s: int, block: int, which: int) -> Tensor:
-        """Modulation `which` of `block` at step `s`, (N, 1, D); scales have their 1 added."""
-        now = self.now if s == self.step else self._at(s)
-        return now[6 * block + which]
-
-    def last(self, s: int) -> tuple[Tensor, Tensor]:
-        """Shift and scale of the final layer at step `s`, each (N, 1, D), likewise."""
-        shift, scale = (self.now if s == self.step else self._at(s))[-2:]
-        return shift, scale
-
-
-class _Some:
-    """Some of the rows of a conditioning, looking at the same modulation."""
-
-    def __init__(self, whole: "_Given | _Some", rows: slice | Tensor, size: int) -> None:
-        self.whole, self.rows, self.size = whole, rows, size
-
-    def get(self, s: int, block: int, which: int) -> Tensor:
-        """As the whole's, (n, 1, D)."""
-        return self.whole.get(s, block, which)[self.rows]
-
-    def last(self, s: int) -> tuple[Tensor, Tensor]:
-        """As the whole's, each (n, 1, D)."""
-        shift, scale = self.whole.last(s)
-        return shift[self.rows], scale[self.rows]
-
-
-_Rows: TypeAlias = _Given | _Some
 
 
 class DiT:
@@ -158,6 +75,11 @@ class DiT:
         self.by_channel = cells.permute(4, 0, 2, 1, 3).flatten().to(self.device)  # (C' h w,)
         self.fused = fuses(self.parts[0].qkv_weight)
         self.linear = dense if self.fused else F.linear
+        self.on_cpu, self.out_size = self.device.type == "cpu", p * p * self.out_channels
+        self.kept = Kept()
+        # All that modulations are made from, apart from timesteps and labels.
+        parts = [m for part in self.parts for m in (part.embedder, part.modulation)]
+        self.behind = [p for m in (*parts, module.proj_out_1) for p in m.parameters()]
 
     @property
     def device(self) -> torch.device:
@@ -167,25 +89,42 @@ class DiT:
     def dtype(self) -> torch.dtype:
         return self.parts[0].qkv_weight.dtype
 
-    def condition(self, timesteps: Tensor, labels: Tensor) -> _Given:
-        return _Given(self, timesteps, labels)
+    def condition(self, timesteps: Tensor, labels: Tensor) -> Given:
+        return Given(self, timesteps, labels)
+
+    def state(self) -> Hashable | None:
+        """Equal as long as modulations stay the same; None where that cannot be told.
+
+        Whatever writes to a weight in torch's own way is noticed, as an optimizer's step is; what
+        writes to its `.data` is not, and has to call `kept.clear()`.
+        """
+        if self.module.training:
+            return None
+        try:
+            return (self.dtype, *((p._version, p.data_ptr()) for p in self.behind))
+        except RuntimeError:  # tensors made in inference mode do not count what is written to them
+            return None
 
     def embed(self, latents: Tensor) -> Tensor:
-        x = latents.reshape(len(latents), -1).index_select(1, self.by_patch)
+        rows = len(latents)
+        # The two passes of guidance may be one picture seen twice, which is embedded once.
+        x = latents if latents.stride(0) or rows < 2 else latents[:1]
+        x = x.reshape(len(x), -1).index_select(1, self.by_patch)
         # The convolution as a product, since its patches do not overlap: a convolution's result
         # would have each channel's tokens together, which every later step would be slower on.
         weight = self.proj_in.weight.flatten(1)
-        x = F.linear(x.view(len(x), self.tokens, -1), weight, self.proj_in.bias)
-        tokens: Tensor = x + self.patches.pos_embed
+        with Alone(few=self.on_cpu and x.numel() * self.width <= FEW_MACS):
+            x = F.linear(x.view(len(x), self.tokens, -1), weight, self.proj_in.bias)
+        tokens: Tensor = x.expand(rows, -1, -1) + self.patches.pos_embed
         return tokens.to(self.dtype)
 
-    def half(self, given: _Rows) -> _Some:
-        return _Some(given, slice(given.size // 2), given.size // 2)
+    def half(self, given: Rows) -> Some:
+        return Some(given, slice(given.size // 2), given.size // 2)
 
-    def chosen(self, given: _Rows, rows: Tensor) -> _Some:
-        return _Some(given, rows, len(rows))
+    def chosen(self, given: Rows, rows: Tensor) -> Some:
+        return Some(given, rows, len(rows))
 
-    def modulated(self, x: Tensor, given: _Rows, s: int, block: int, r: int) -> Tensor:
+    def modulated(self, x: Tensor, given: Rows, s: int, block: int, r: int) -> Tensor:
         b = self.parts[block]
         first = SHIFT_ATTN if r == ATTN else SHIFT_MLP
         norm = b.norm_attn if r == ATTN else b.norm_mlp
@@ -202,7 +141,7 @@ class DiT:
         h = dense_up(b.activation, h) if self.fused else b.activation(h)
         return self.linear(h, b.down.weight, b.down.bias)
 
-    def branch(self, x: Tensor, given: _Rows, s: int, block: int, r: int) -> Tensor:
+    def branch(self, x: Tensor, given: Rows, s: int, block: int, r: int) -> Tensor:
         b = self.parts[block]
         h = self.modulated(x, given, s, block, r)
         if r == ATTN:
@@ -212,7 +151,7 @@ class DiT:
         return self._mlp(h, b)
 
     def branch_rows(
-        self, x: Tensor, given: _Rows, s: int, block: int, r: int, rows: Tensor
+        self, x: Tensor, given: Rows, s: int, block: int, r: int, rows: Tensor
     ) -> Tensor:
         b = self.parts[block]
         if r == MLP:
@@ -226,7 +165,7 @@ class DiT:
         a = F.scaled_dot_product_attention(q, k, v)
         return self.linear(a.transpose(1, 2).reshape(chosen.shape), b.out.weight, b.out.bias)
 
-    def received(self, x: Tensor, given: _Rows, s: int, block: int) -> Tensor:
+    def received(self, x: Tensor, given: Rows, s: int, block: int) -> Tensor:
         b, d = self.parts[block], 2 * self.width
         h = self.modulated(x, given, s, block, ATTN)
         bias = None if b.qkv_bias is None else b.qkv_bias[:d]
@@ -244,7 +183,7 @@ class DiT:
         return {**named, "out": (b.out.weight, b.out.bias)}
 
     def branch_with(
-        self, x: Tensor, given: _Rows, s: int, block: int, r: int, linear: Linear
+        self, x: Tensor, given: Rows, s: int, block: int, r: int, linear: Linear
     ) -> Tensor:
         w = self.linears(block, r)
         h = self.modulated(x, given, s, block, r)
@@ -257,13 +196,27 @@ class DiT:
         a = F.scaled_dot_product_attention(q, k, v)
         return linear("out", a.transpose(1, 2).flatten(2), *w["out"])
 
-    def add(self, x: Tensor, out: Tensor, given: _Rows, s: int, block: int, r: int) -> Tensor:
-        return torch.addcmul(x, given.get(s, block, GATE_ATTN if r == ATTN else GATE_MLP), out)
+    def add(
+        self,
+        x: Tensor,
+        out: Tensor,
+        given: Rows,
+        s: int,
+        block: int,
+        r: int,
+        *,
+        own: bool = False,
+    ) -> Tensor:
+        gate = given.get(s, block, GATE_MLP if r else GATE_ATTN)
+        if own and out.dtype == x.dtype:
+            return x.addcmul_(gate, out)
+        return torch.addcmul(x, gate, out)
 
-    def head(self, x: Tensor, given: _Rows, s: int) -> Tensor:
+    def head(self, x: Tensor, given: Rows, s: int) -> Tensor:
         shift, scale = given.last(s)
-        x = torch.addcmul(shift, F.layer_norm(x, (self.width,), eps=self.eps_out), scale)
-        patches = F.linear(x, self.proj_out.weight, self.proj_out.bias)  # (N, T, p p C')
+        with Alone(few=self.on_cpu and x.numel() * self.out_size <= FEW_MACS):
+            x = torch.addcmul(shift, F.layer_norm(x, (self.width,), eps=self.eps_out), scale)
+            patches = F.linear(x, self.proj_out.weight, self.proj_out.bias)  # (N, T, p p C')
         x = patches.flatten(1).index_select(1, self.by_channel)
         return x.view(-1, self.out_channels, *self.latent_shape[1:])
 
@@ -285,7 +238,9 @@ class DiT:
 
         Once per block, as published: diffusers' forward makes the first block's time embedding a
         second time for the final layer, `256 D + D D` more, and the time embedding is counted for
-        every row of a batch; the loop here does neither, so it computes a little less than this.
+        every row of a batch; the loop here does neither, makes no modulation that the run before it
+        made, and embeds one picture's latents once for both passes, so it computes a little less
+        than this.
         """
         d = self.width
         modulation = self.blocks * (256 * d + d * d + 6 * d * d) + 2 * d * d

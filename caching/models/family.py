@@ -82,9 +82,22 @@ class Family(Protocol):
         ...
 
     def add(
-        self, x: Tensor, out: Tensor, given: Conditioning, s: int, block: int, r: int
+        self,
+        x: Tensor,
+        out: Tensor,
+        given: Conditioning,
+        s: int,
+        block: int,
+        r: int,
+        *,
+        own: bool = False,
     ) -> Tensor:
-        """`x + gate * out` (N, T, D) with the gate of step `s`; neither input is written to."""
+        """`x + gate * out` (N, T, D) with the gate of step `s`; `out` is not written to.
+
+        Args:
+            own: `x` is the caller's alone, to be written to where that is quicker; the numbers are
+                the same. Without it `x` is not written to either.
+        """
         ...
 
     def half(self, given: Conditioning) -> Conditioning:

@@ -8,7 +8,7 @@ import torch
 
 from caching import Schedule, iter_sample
 from caching.actions.base import Kind, StepAction
-from caching.engine.executor import LOWERED
+from caching.marks import LOWERED
 from caching.predictors.clusters import Clusters
 from caching.predictors.extrapolate import Extrapolate
 from caching.predictors.foca import FoCa

@@ -33,9 +33,9 @@ class Spy:
         self.calls["branch"] += 1
         return self.family.branch(x, given, s, block, r)
 
-    def add(self, x, out, given, s, block, r):
+    def add(self, x, out, given, s, block, r, *, own=False):
         self.cells[s, block, r] = out.clone()
-        return self.family.add(x, out, given, s, block, r)
+        return self.family.add(x, out, given, s, block, r, own=own)
 
     def head(self, x, given, s):
         self.outputs.append(self.family.head(x, given, s))

@@ -6,8 +6,8 @@ import torch
 
 from caching import Schedule, cost_of, sample
 from caching.actions.bands import Bands, forecast_weights, low_band
-from caching.engine.executor import LOWERED
 from caching.errors import ScheduleError
+from caching.marks import LOWERED
 from tests.caching import plain, tiny
 from tests.caching.spy import own, relative
 from tests.caching.test_action_cost import counted_less

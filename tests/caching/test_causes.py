@@ -64,13 +64,13 @@ def nudged(
         def __getattr__(self, name: str) -> object:
             return getattr(inner, name)
 
-        def add(self, x, out, given, s, b, r):
+        def add(self, x, out, given, s, b, r, *, own=False):
             if (s, b, r) == cell:
                 held.append(inner.branch(x, given, s, b, r) - out)
             reuses = schedule.actions[step : s + 1, block, branch].all() if s >= step else False
             if (b, r) == (block, branch) and reuses:
                 out = out + part * held[-1]
-            return inner.add(x, out, given, s, b, r)
+            return inner.add(x, out, given, s, b, r, own=own)
 
     nudging = dataclasses.replace(model, family=Nudging())
     full = pixels(model, None, steps=schedule.steps, sampler=sampler)
@@ -79,11 +79,16 @@ def nudged(
 
 
 def slope(
-    model: Model, schedule: Schedule, cell: tuple[int, int, int], sampler: str = "ddim"
+    model: Model,
+    schedule: Schedule,
+    cell: tuple[int, int, int],
+    sampler: str = "ddim",
+    *,
+    part: float = 0.02,
 ) -> float:
     """By how much the error falls per part, by two real runs."""
-    less, more = (nudged(model, schedule, cell, part, sampler) for part in (-0.02, 0.02))
-    return (less - more) / 0.04
+    less, more = (nudged(model, schedule, cell, by, sampler) for by in (-part, part))
+    return (less - more) / (2 * part)
 
 
 @pytest.mark.parametrize("sampler", ["ddim", "dpmsolver++", "euler"])
@@ -104,7 +109,8 @@ def test_forecasts_hand_their_slope_on_to_what_they_are_made_from(model: Model) 
     later = [(s, 1, r) for s in range(4, 11) for r in (0, 1)]
     schedule = painted(12, *later, by=Taylor(1)).paint([(3, 0, 0)], Reuse())
     found = causes(model, schedule, MASK, **ASKED)
-    expected = slope(model, schedule, (3, 0, 0))
+    # A large part, because float32 leaves 1 % of noise on what a small one changes.
+    expected = slope(model, schedule, (3, 0, 0), part=0.1)
     assert found.cells[3, 0, 0] == pytest.approx(expected, rel=4e-3)
     # What is left out differs by all of itself.
     schedule = painted(5, (2, 1, 0), by=Skip())

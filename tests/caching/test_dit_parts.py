@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from caching import Model
-from caching.models import dit as dit_adapter
-from caching.models import dit_parts
+from caching.models import dit_modulation, dit_parts
 from tests.caching import tiny
 from tests.caching.spy import relative
 
@@ -275,20 +274,50 @@ def test_a_branch_never_returns_what_it_was_given():
             assert torch.equal(out, kept)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_adding_in_place_is_the_same_to_the_bit_and_writes_to_nothing_else(dtype):
+    family = Model.from_modules(tiny.dit(blocks=2).to(dtype)).family
+    x, out = torch.randn(2, 2, family.tokens, family.width).to(dtype)
+    with torch.no_grad():
+        given = family.condition(TIMES, torch.tensor([3, 10]))
+        for block, r in ((0, 0), (1, 1)):
+            own, kept = x.clone(), out.clone()
+            expected = family.add(x, out, given, 1, block, r)
+            gate = given.get(1, block, 5 if r else 2).clone()
+            assert family.add(own, out, given, 1, block, r, own=True) is own
+            assert torch.equal(own, expected) and torch.equal(out, kept)
+            assert torch.equal(given.get(1, block, 5 if r else 2), gate)
+        # What is added may be finer than the hidden state; the sum then is too.
+        fine = out.double()
+        assert family.add(x.clone(), fine, given, 1, 0, 0, own=True).dtype == torch.float64
+
+
+def test_two_passes_over_one_picture_are_embedded_as_both_would_be():
+    family = Model.from_modules(tiny.dit(blocks=2)).family
+    one = torch.randn(1, *family.latent_shape, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        got = family.embed(one.expand(2, -1, -1, -1))
+        assert got.is_contiguous() and got.untyped_storage().nbytes() == got.nbytes
+        assert relative(got, family.embed(torch.cat([one, one]))) < 1e-6
+        several = torch.cat([one, -one])
+        assert relative(family.embed(several)[1:], family.embed(-one)) < 1e-6
+
+
 # -- modulation ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("cut", [1, 3, dit_adapter.CUT])
+@pytest.mark.parametrize("cut", [1, 3, dit_modulation.CUT])
 def test_a_run_that_enters_later_has_the_same_modulation_to_the_bit(monkeypatch, cut):
-    monkeypatch.setattr(dit_adapter, "CUT", cut)
+    monkeypatch.setattr(dit_modulation, "CUT", cut)
     family = Model.from_modules(tiny.dit(blocks=3)).family
     times, labels = torch.linspace(999, 0, 10).round().long(), torch.tensor([3, 10])
     one = 4 * 6 * family.width * family.blocks * len(labels) / 2**20
     for window in (1, 3, 4, 10):
-        monkeypatch.setattr(dit_adapter, "MODULATION_MIB", window * one)
+        monkeypatch.setattr(dit_modulation, "MODULATION_MIB", window * one)
         with torch.no_grad():
             first, late = (family.condition(times, labels) for _ in range(2))
             expected = [first.get(s, 2, 4).clone() for s in range(10)]
+            family.kept.clear()
             for s in (5, 7, 9, 2):
                 assert torch.equal(late.get(s, 2, 4), expected[s])
 
@@ -296,11 +325,11 @@ def test_a_run_that_enters_later_has_the_same_modulation_to_the_bit(monkeypatch,
 # -- half of a batch -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("window_mib", [dit_adapter.MODULATION_MIB, 0])
+@pytest.mark.parametrize("window_mib", [dit_modulation.MODULATION_MIB, 0])
 @pytest.mark.parametrize("labels", LABELS, ids=str)
 @pytest.mark.parametrize("shape", tiny.SHAPES)
 def test_half_is_the_conditioning_of_the_first_rows(shape, labels, window_mib, monkeypatch):
-    monkeypatch.setattr(dit_adapter, "MODULATION_MIB", window_mib)
+    monkeypatch.setattr(dit_modulation, "MODULATION_MIB", window_mib)
     case, n = Case(shape, labels), len(labels) // 2
     alone, y, x = case.family.condition(TIMES, case.labels[:n]), case.labels[:n], case.x[:n]
     half = None
@@ -331,9 +360,9 @@ def test_half_of_a_half():
 def test_half_makes_no_modulation_of_its_own(monkeypatch):
     case = Case("3 blocks, patch 2", [3, 10])
     made = []
-    make = dit_adapter._Given._make
+    make = dit_modulation.Given._make
     monkeypatch.setattr(
-        dit_adapter._Given, "_make", lambda given, s: (made.append(s), make(given, s))[1]
+        dit_modulation.Given, "_make", lambda given: (made.append(given.start), make(given))[1]
     )
     half = case.family.half(case.given)
     with torch.no_grad():

@@ -10,7 +10,7 @@ from diffusers import AutoencoderTiny, DDIMScheduler, DiTPipeline, DiTTransforme
 
 from caching import Model, Schedule, iter_sample, load_model, sample
 from caching.engine.plan import make_plan
-from caching.models import dit as dit_adapter
+from caching.models import dit_modulation
 from caching.models.loading import SHIPPED_FOLDER
 from tests.caching import tiny
 from tests.caching.spy import (
@@ -110,11 +110,11 @@ def test_modulation_made_in_windows_is_the_same(monkeypatch):
     model = own(tiny.dit(blocks=2), tiny.V)
     whole = sample(model, label=1, steps=STEPS)
     made = []
-    make = dit_adapter._Given._make
+    make = dit_modulation.Given._make
     monkeypatch.setattr(
-        dit_adapter._Given, "_make", lambda given, s: (made.append(s), make(given, s))[1]
+        dit_modulation.Given, "_make", lambda given: (made.append(given.start), make(given))[1]
     )
-    monkeypatch.setattr(dit_adapter, "MODULATION_MIB", 0)
+    monkeypatch.setattr(dit_modulation, "MODULATION_MIB", 0)
     windowed = sample(model, label=1, steps=STEPS)
     assert made == list(range(STEPS))
     assert relative(windowed.latents, whole.latents) < 1e-5

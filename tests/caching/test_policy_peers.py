@@ -282,9 +282,10 @@ class FirstOf(Spy):
         super().__init__(family)
         self.inside = {}
 
-    def add(self, x, out, given, s, block, r):
-        made = self.family.add(x, out, given, s, block, r)
-        self.inside.setdefault((s, block, r), (x.clone(), out.clone(), made))
+    def add(self, x, out, given, s, block, r, *, own=False):
+        before = x.clone()
+        made = self.family.add(x, out, given, s, block, r, own=own)
+        self.inside.setdefault((s, block, r), (before, out.clone(), made.clone()))
         return made
 
 

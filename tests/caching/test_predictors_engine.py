@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caching import Schedule, iter_sample, sample
-from caching.engine.executor import LOWERED, Executor
+from caching.engine.executor import Executor
+from caching.marks import LOWERED
 from caching.predictors.clusters import Clusters
 from caching.predictors.extrapolate import Extrapolate
 from caching.predictors.foca import FoCa

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from caching import Schedule, sample
 from caching.dynamic.base import Choice, Decider, Policy
-from caching.engine.executor import COVERED, LOWERED
 from caching.engine.states import States
+from caching.marks import COVERED, LOWERED
 from caching.predictors.base import Predictor
 from caching.predictors.hermite import Hermite
 from caching.predictors.reuse import Reuse

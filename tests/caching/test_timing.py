@@ -7,8 +7,9 @@ import torch
 from caching import Schedule
 from caching.actions.residual import Residual
 from caching.engine import run as engine
+from caching.measure import timing
 from caching.measure.timing import BranchTimes, Timing, measure_branches, setting_of, time_runs
-from caching.measure.timing_fit import counts_of, drawn_steps, fit_parts
+from caching.measure.timing_fit import Parts, counts_of, drawn_steps, fit_parts
 from caching.predictors.reuse import Reuse
 from caching.predictors.taylor import Taylor
 from tests.caching import tiny
@@ -35,9 +36,9 @@ class Clockwork(Spy):
         self.seconds += (ATTN_MS, MLP_MS)[r] / 1e3
         return super().branch(x, given, s, block, r)
 
-    def add(self, x, out, given, s, block, r):
+    def add(self, x, out, given, s, block, r, *, own=False):
         self.seconds += ADD_MS / 1e3
-        return super().add(x, out, given, s, block, r)
+        return super().add(x, out, given, s, block, r, own=own)
 
     def head(self, x, given, s):
         self.seconds += HEAD_MS / 1e3
@@ -136,6 +137,16 @@ def test_noise_of_the_clock_never_makes_a_negative_time(model, monkeypatch):
         times = measure_branches(model, repeats=2, budget_s=60)
         assert times.fixed_ms >= 0
         assert (times.compute_ms >= times.reuse_ms).all()
+
+
+def test_no_branch_is_free_because_its_time_was_fitted_to_another(model, monkeypatch):
+    parts = Parts(np.array([0.0, 10.0]), 0.1, 0.0, 1.0, 0.0, 0.0)
+    monkeypatch.setattr(timing, "fit_parts", lambda *args: parts)
+    monkeypatch.setattr(timing, "branch_macs", lambda model: np.array([[5, 8], [5, 8], [5, 8]]))
+    times = measure_branches(model, repeats=1)
+    # A fifth of ten milliseconds times 5 / 13.
+    assert times.compute_ms[:, 0] == pytest.approx(10 / 13)
+    assert times.compute_ms[:, 1] == pytest.approx(10.0)
 
 
 def test_a_real_measurement_has_the_shape_of_the_model(model):
