@@ -75,9 +75,14 @@ class Learned:
 
     @property
     def title(self) -> str:
-        """Where it is from, in words."""
+        """Where it is from and how much went into it, in words: some trainings were longer."""
+        of = "".join(
+            words.format(self.options[name])
+            for name, words in (("batch", " of {} pictures"), ("rate", " at a rate of {:g}"))
+            if isinstance(self.options.get(name), int | float)
+        )
         return (
-            f"trained for {self.model} at {self.steps} steps: {self.iterations} iterations on "
+            f"trained for {self.model} at {self.steps} steps: {self.iterations} iterations{of} on "
             f"{self.data}, seed {self.seed}"
         )
 

@@ -31,7 +31,7 @@ class HarmoniCa(RouterMethod):
     faithfulness = "as published"
     because = (
         "Its training along whole runs and its weighted objective, trained here for this model "
-        "with a higher rate, a smaller batch and fewer runs, at several β of its own."
+        "with a higher rate, a smaller batch and fewer runs, at β of its own."
     )
 
     def may_reuse(self, steps: int) -> range:

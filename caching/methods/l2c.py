@@ -39,7 +39,7 @@ class LearningToCache(RouterMethod):
     faithfulness = "recalibrated here"
     because = (
         "The paper's pairs of steps, mixing, price and threshold, trained here for this model at "
-        "several λ of its own, with the error taken on the clean latents instead of the output, "
+        "λ of its own, with the error taken on the clean latents instead of the output, "
         "since this model predicts v and the paper's noise, and with a higher rate, a smaller "
         "batch and fewer iterations."
     )

@@ -49,8 +49,8 @@ class LazyDiTMethod(Method):
     )  # fmt: skip
     faithfulness = "as published"
     because = (
-        "The paper's gates, objective and threshold, trained here for this model at several rho of "
-        "its own, with a smaller batch and fewer iterations; the authors published no weights."
+        "The paper's gates, objective and threshold, trained here for this model at rho of its "
+        "own, with a smaller batch and fewer iterations; the authors published no weights."
     )
     needs = "training"
     tunes = "threshold"

@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,12 +73,13 @@ class Judge:
         mine, full = cost_of(self.model, schedule), cost_of(self.model, self.full_plan)
         return mine.macs / full.macs
 
-    def speedup(self, plan: Plan) -> float:
-        """In MACs; of a policy the mean work over the tuning pictures decides."""
+    def speedup(self, plan: Plan, pictures: int | None = None) -> float:
+        """In MACs; of a policy the mean work over the tuning pictures decides, or the first few."""
         if plan.policy is None:
             return 1 / self.work(plan.schedule)
         works = []
-        for label, seed in zip(self.tuning_labels, self.conditions.tuning_seeds, strict=True):
+        asked = zip(self.tuning_labels, self.conditions.tuning_seeds, strict=True)
+        for label, seed in islice(asked, pictures):
             run = self._run(plan, [label], [seed])
             works.append(run.cost.macs / run.cost.macs_full)
         return 1 / float(np.mean(works))

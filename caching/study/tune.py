@@ -40,10 +40,19 @@ class Tuner:
         method: whose ladder is climbed.
         setting: what it plans for.
         speedup: of a plan, in MACs: exact for a schedule, over a few pictures for a policy.
+        near: times a target that is near enough to look no further. More than `NEAR` suits whoever
+            compares at what a rung really takes, and saves a policy most of its runs.
     """
 
-    def __init__(self, method: Method, setting: Setting, speedup: Callable[[Plan], float]) -> None:
-        self.setting, self._speedup = setting, speedup
+    def __init__(
+        self,
+        method: Method,
+        setting: Setting,
+        speedup: Callable[[Plan], float],
+        *,
+        near: float = NEAR,
+    ) -> None:
+        self.setting, self._speedup, self._near = setting, speedup, near
         self.ladder: Sequence[Method] = tuple(method.ladder(setting)) or (method,)
         self._measured: dict[Method, Rung | None] = {}
         self._why: CachebrushError | None = None
@@ -65,7 +74,9 @@ class Tuner:
             at = self._halved(target)
         else:
             at = self._read_through(target)
-        found, before = self._some(at), self._rung(at - 1) if at > 0 else None
+        found, before = self._some(at), None
+        if at > 0 and not self._settles(found, target):
+            before = self._rung(at - 1)
         if before is not None and before.speedup < target <= found.speedup:
             found = self._between(before, found, target)
         # Of equals the mildest: rungs in their order, then what was found between them.
@@ -94,7 +105,7 @@ class Tuner:
             there = [rung for rung in self._measured.values() if rung is not None]
             best = max(there, key=lambda rung: rung.speedup)
             return self.ladder.index(best.method) if best.method in self.ladder else high
-        while high - low > 1:
+        while high - low > 1 and not self._settles(self._some(high), target):
             middle = (low + high) // 2
             if self._some(middle).speedup >= target:
                 high = middle
@@ -105,13 +116,20 @@ class Tuner:
     def _between(self, low: Rung, high: Rung, target: float) -> Rung:
         for _ in range(HALVINGS):
             middle = midway(low.method, high.method)
-            if high.speedup <= NEAR * target or middle is None:
+            if self._enough(high, target) or middle is None:
                 break
             rung = self._measure(middle)
             if rung is None:
                 break
             low, high = (low, rung) if rung.speedup >= target else (rung, high)
         return high
+
+    def _enough(self, rung: Rung, target: float) -> bool:
+        return target <= rung.speedup <= self._near * target
+
+    def _settles(self, rung: Rung, target: float) -> bool:
+        """Whether a rung is taken before its neighbours are known: not where the nearest counts."""
+        return self._near > NEAR and self._enough(rung, target)
 
     def _rung(self, index: int) -> Rung | None:
         return self._measure(self.ladder[index])

@@ -6,9 +6,10 @@ slider at the milliseconds that it takes itself, and at its multiply-accumulates
 is read between two of its schedules, picture by picture. Bar: higher PSNR than all of them at equal
 measured time.
 
-Times are of one picture, all schedules in turn in one process, the least of all rounds. Everything
-is kept in --work, and a bench that was stopped goes on there: a folder of `python -m caching study`
-with the same steps and seeds has the rivals' pictures already.
+Times are of one picture, all schedules in turn in one process, the median of the rounds that timed
+every one of them, after how fast the machine was in each. Everything is kept in --work, and a bench
+that was stopped goes on there: a folder of `python -m caching study` with the same steps and seeds
+has the rivals' pictures already.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +33,7 @@ from caching.study import rivals
 from caching.study.bootstrap import interval
 from caching.study.judge import Judge
 from caching.study.ledger import Conditions, Ledger
+from caching.study.tune import NEAR
 from tests.bench.equal import at_cost, rising
 from tests.bench.rivals import DECIDES, FORECASTS, REUSES, Judged, Ring
 
@@ -47,8 +50,14 @@ SLIDER = {
 }
 """Speed-ups asked of the slider; whole steps come in portions, so some get the same grid."""
 FINE = 40
-SLIDER_FINE = {"reuse": (1.5, 1.75, 2.0, 2.5, 3.0, 3.6, 4.2), "taylor": (2.75, 3.0, 4.0, 4.75, 5.0)}
+SLIDER_FINE = {
+    "reuse": (1.5, 1.75, 2.0, 2.5, 3.0, 3.3, 3.6, 3.9, 4.2),
+    "taylor": (2.75, 3.0, 4.0, 4.75, 5.0),
+}
 """Likewise from so many steps on: there whole steps are small portions, and runs are long."""
+NEAR_FINE, TUNING_FINE = 1.1, 2
+"""Likewise, how near to its target a rival is tuned, and on how many pictures a policy: it is
+compared at what it takes."""
 TARGETS = {"reuse": (1.5, 2.0, 3.0), "taylor": (3.0, 5.0)}
 
 
@@ -117,10 +126,12 @@ def gains(mine: list[Judged], costs: list[float], rival: Judged, cost: float) ->
     return None if at is None else at - rival.psnr_db
 
 
-def table(ring: Ring, brush: str, found: list[tuple[float, Judged]]) -> list[str]:
+def table(
+    ring: Ring, brush: str, found: list[tuple[float, Judged]], ms_of: Mapping[str, float]
+) -> list[str]:
     """Prints it; gives the rivals that the bar is missed against."""
     mine = slider(ring, brush)
-    times = [ring.time_of(m) for m in mine]
+    times = [ms_of.get(m.name) for m in mine]
     known = [t for t in times if t is not None]
     say(f"\nthe slider, {brush}\n{'MACs':>8}{'ms':>8}{'PSNR dB':>9}")
     for m, t in zip(mine, times, strict=True):
@@ -134,7 +145,7 @@ def table(ring: Ring, brush: str, found: list[tuple[float, Judged]]) -> list[str
         if target != last:
             say(f"tuned to {target:g}×")
             last = target
-        ms = ring.time_of(rival)
+        ms = ms_of.get(rival.name)
         in_time = None
         if ms is not None and len(known) == len(times):
             in_time = gains(mine, known, rival, ms)
@@ -175,7 +186,9 @@ def ring_of(args: argparse.Namespace) -> Ring:
         return Judge(model, of, kept=ledger.path.with_suffix(".npz")), ledger
 
     setting = ModelSetting(model, steps=args.steps, cfg_scale=GUIDANCE, sampler=SAMPLER)
-    return Ring(*at(args.seeds), at(min(FEW, args.seeds)), setting, folder)
+    near, tuning = (NEAR, None) if args.steps < FINE else (NEAR_FINE, TUNING_FINE)
+    few = at(min(FEW, args.seeds))
+    return Ring(*at(args.seeds), few, setting, folder, near=near, tuning=tuning)
 
 
 def main() -> None:
@@ -207,13 +220,13 @@ def main() -> None:
         for brush in brushes
         for one in [*slider(ring, brush), *close(ring, brush, rows[brush])]
     }
-    for one in everyone.values():
-        one.plan()
     if args.repeats:
         ring.time(list(everyone.values()), args.repeats)
-    say(f"\nnot timed: more than {TIMED_DB:g} dB behind at equal MACs; these go by MACs alone")
+    ms_of, rounds = ring.times(list(everyone.values()))
+    say(f"\nms: the median of {rounds} rounds that timed them all, each at its own pace")
+    say(f"not timed: more than {TIMED_DB:g} dB behind at equal MACs; these go by MACs alone")
     for brush in brushes:
-        missed = table(ring, brush, rows[brush])
+        missed = table(ring, brush, rows[brush], ms_of)
         words = "met" if not missed else "missed: " + "; ".join(missed)
         say(f"\nbar, {brush}, higher PSNR than each at equal time: {words}")
     say("\nnot there:\n  " + "\n  ".join(missing))

@@ -21,7 +21,7 @@ from caching.study import rivals
 from caching.study.judge import Judge
 from caching.study.ledger import Chosen, Ledger, Scores
 from caching.study.rivals import Contender
-from caching.study.tune import Tuner, matched
+from caching.study.tune import NEAR, Tuner, matched
 
 REUSES = (
     "fora", "smoothcache", "l2c", "harmonica", "perblock", "bac", "ends", "pab", "procache",
@@ -66,6 +66,8 @@ class Ring:
         few: likewise over the first of them, for a first look.
         setting: what methods plan for.
         folder: for the times.
+        near: of `Tuner`.
+        tuning: pictures that say how fast a policy is; None: all that there are.
     """
 
     def __init__(
@@ -75,19 +77,25 @@ class Ring:
         few: tuple[Judge, Ledger],
         setting: ModelSetting,
         folder: Path,
+        *,
+        near: float = NEAR,
+        tuning: int | None = None,
     ) -> None:
         self.judge, self.ledger, self.few, self.setting = judge, ledger, few, setting
-        self._times = folder / f"times-{ledger.conditions.key}.json"
+        self._times = folder / f"rounds-{ledger.conditions.key}.json"
         self._plans = folder / f"plans-{ledger.conditions.key}.json"
-        self.ms: dict[str, list[float]] = _read(self._times)
+        self.rounds: list[dict[str, float]] = _read(self._times).get("rounds", [])
+        """Milliseconds by name, one picture of each in turn."""
         self._grids: dict[str, Any] = _read(self._plans)
+        self._near, self._tuning = near, tuning
+        self._tuners: dict[str, Tuner] = {}
 
     def tuned(self, name: str, target: float) -> Contender | str:
         """A method at its setting for a speed-up, as studies tune it; or why there is none."""
         kept = self.ledger.chosen.get((name, target))
         if kept is None or kept.speedup is None:
             try:
-                rung = Tuner(method_of(name), self.setting, self.judge.speedup).find(target)
+                rung = self._tuner(name).find(target)
             except CachebrushError as error:
                 return " ".join(str(error).split())
             one = rivals.of_method(rung.method, rung.plan)
@@ -106,6 +114,17 @@ class Ring:
             return self._planned(method, "/".join(one.key))
 
         return one
+
+    def _tuner(self, name: str) -> Tuner:
+        """One for all targets: what decides by itself is measured by runs."""
+        if name not in self._tuners:
+            self._tuners[name] = Tuner(
+                method_of(name),
+                self.setting,
+                lambda plan: self.judge.speedup(plan, self._tuning),
+                near=self._near,
+            )
+        return self._tuners[name]
 
     def _planned(self, method: Method, key: str) -> Plan:
         """A plan may need a calibration of a minute; grids are kept, what decides is made anew."""
@@ -130,13 +149,18 @@ class Ring:
         return _judged(contender, self._scores(contender, self.judge, self.ledger))
 
     def time(self, all_: Sequence[Judged], repeats: int) -> None:
-        """Every plan in turn, one picture at a time; the first round warms up."""
+        """Every plan in turn, one picture at a time; the first round warms up.
+
+        Each round has another order: a machine is faster for some seconds and slower for others,
+        and neighbours in the order would share that in every round.
+        """
         plans = {one.name: one.plan() for one in all_}
         for turn in range(-1, repeats):
+            order = np.random.default_rng(len(self.rounds)).permutation(sorted(plans)).tolist()
             of = self.judge.conditions
             timing = time_runs(
                 self.judge.model,
-                {name: plan.policy or plan.schedule for name, plan in plans.items()},
+                {name: plans[name].policy or plans[name].schedule for name in order},
                 label=self.judge.labels[max(turn, 0)],
                 seed=of.seeds[max(turn, 0)],
                 cfg_scale=of.cfg_scale,
@@ -148,17 +172,24 @@ class Ring:
             assert timing is not None
             if turn < 0:
                 continue
-            for name, (ms,) in zip(timing.names, timing.total_ms, strict=True):
-                self.ms.setdefault(name, []).append(ms)
-            self._times.write_text(json.dumps(self.ms), encoding="utf-8")
+            taken = zip(timing.names, timing.total_ms, strict=True)
+            self.rounds.append({name: ms for name, (ms,) in taken})
+            self._times.write_text(json.dumps({"rounds": self.rounds}), encoding="utf-8")
 
-    def time_of(self, one: Judged) -> float | None:
-        """The least milliseconds of all rounds; None where it was not timed.
+    def times(self, all_: Sequence[Judged]) -> tuple[dict[str, float], int]:
+        """What each one takes, and in how many rounds: those that timed all, so that each met what
+        else the machine did as often as the others. Nothing where none did.
 
-        Whatever else a machine does only adds, and to some rounds far more than to others.
+        The median of its milliseconds over the round's pace, which is the median of what all took
+        in that round, each as a share of its own median.
         """
-        taken = self.ms.get(one.name)
-        return min(taken) if taken else None
+        names = sorted({one.name for one in all_})
+        shared = [taken for taken in self.rounds if taken.keys() >= set(names)]
+        if not shared:
+            return {}, 0
+        taken = np.array([[one[name] for name in names] for one in shared])
+        pace = np.median(taken / np.median(taken, axis=0), axis=1, keepdims=True)
+        return dict(zip(names, np.median(taken / pace, axis=0).tolist(), strict=True)), len(shared)
 
     def _scores(self, contender: Contender, judge: Judge, ledger: Ledger) -> Scores:
         ledger.catch_up()

@@ -48,6 +48,12 @@ def setting_of(model, learned, steps=STEPS):
     return ModelSetting(model, steps=steps, cfg_scale=2.0, sampler="ddim", shelf=shelf)
 
 
+def test_a_title_says_how_much_went_into_a_training(model):
+    long = learned_of(model, hand_made(), options={"batch": 64, "rate": 0.001, "weight": 1e-4})
+    assert "1 iterations of 64 pictures at a rate of 0.001 on nothing, seed 0" in long.title
+    assert "1 iterations on nothing, seed 0" in learned_of(model, hand_made()).title
+
+
 def test_a_file_keeps_everything(model, tmp_path):
     learned = learned_of(model, hand_made(), options={"rate": 0.1}, command="as called", seed=9)
     kept = load_learned(save_learned(learned, tmp_path))

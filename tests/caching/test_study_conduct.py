@@ -135,6 +135,9 @@ def test_a_policy_decides_for_one_picture_at_a_time(model):
     assert scores.decided
     assert scores.work[3] == alone.cost.work < 0.7
     assert judge.speedup(Decided().plan(None)) == pytest.approx(1 / alone.cost.work)
+    assert len(sizes) == 8 + 2  # both tuning pictures
+    judge.speedup(Decided().plan(None), 1)
+    assert len(sizes) == 10 + 1
 
 
 def test_a_run_that_ends_in_nothing_is_refused(model, monkeypatch):

@@ -89,6 +89,19 @@ def test_a_policy_is_tuned_with_few_runs():
     assert tuner.find(7).speedup == 5  # its fastest
 
 
+def test_where_near_is_enough_a_policy_is_tuned_with_fewer_runs():
+    asked = []
+
+    def speedup(plan):
+        asked.append(float(plan.notes[0]))
+        return 1 + asked[-1]
+
+    tuner = Tuner(Decided(), None, speedup, near=1.2)
+    # Of 41 rungs 0.1 apart: both ends, then 20, 10 and 5; 1.5 is within 1.2 times 1.3.
+    assert tuner.find(1.3).speedup == 1.5 and len(asked) == 5
+    assert tuner.find(2).speedup == 2 and len(asked) == 5  # 10 is known
+
+
 def test_a_policy_that_is_fast_from_the_start_stays_there():
     found = Tuner(Decided(), None, lambda plan: 2.5 + float(plan.notes[0])).find(1.3)
     assert found.speedup == 2.5

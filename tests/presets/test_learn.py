@@ -81,9 +81,10 @@ def test_trainings_that_differ_otherwise_are_not_joined(change):
 
 
 def test_everything_learned_belongs_to_the_shipped_weights_and_to_a_method(model):
-    files = {one.method: one for one in shipped()}
-    assert set(ROUTERS) <= set(files)
-    for name, one in files.items():
+    files = {(one.method, one.steps): one for one in shipped()}
+    assert {(name, 20) for name in ROUTERS} <= set(files)
+    for (name, steps), one in files.items():
+        assert f"--steps {steps}" in one.command, name
         assert one.weights_hash == model.weights_hash, name
         # TokenCache can do without: four full runs fit its scores on the spot.
         assert METHODS[name].needs == ("calibration" if name == "tokencache" else "training"), name
@@ -113,11 +114,14 @@ def test_shipped_scores_are_those_of_the_default_run_and_nothing_is_fitted_for_i
     assert np.mean(loss[-8:]) < 0.8 * loss[4 - 1]
 
 
-@pytest.mark.parametrize("name", ROUTERS)
-def test_shipped_routers_reach_the_work_of_the_study(model, name):
-    found = setting(model)
+@pytest.mark.parametrize(
+    ("name", "steps"), [(one.method, one.steps) for one in shipped() if one.method in ROUTERS]
+)
+def test_shipped_routers_reach_the_work_of_the_study(model, name, steps):
+    found = setting(model, steps)
     rungs = method_of(name).ladder(found)
     speeds = [1 / cost_of(model, rung.plan(found).schedule).work for rung in rungs]
     assert speeds == sorted(speeds)
     for wanted in (1.3, 1.5):
-        assert min(abs(speed - wanted) for speed in speeds) < 0.04, speeds
+        # Trained at one price for 50 steps, at two for 20.
+        assert min(abs(speed - wanted) for speed in speeds) < (0.04 if steps == 20 else 0.07)
