@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caching.errors import RequestError
+from caching.predict.kept import For
 from viz import text
 from viz.live import Engine
 from viz.locks import mask_of
@@ -83,8 +84,15 @@ def improve_on(engine: Engine, state: ViewState, wish: Wish, *, stopped: Asked) 
         time.sleep(YIELD_S)
         engine.turn.acquire()
 
-    storage = storage_of(loaded.model)
-    search = improve(loaded.model, task, storage=storage, stopped=over, between=let_others)
+    of = For(loaded.model.weights_hash, schedule.steps, float(s.cfg_scale), s.sampler)
+    search = improve(
+        loaded.model,
+        task,
+        storage=storage_of(loaded.model),
+        stopped=over,
+        between=let_others,
+        known=lambda: engine.predictions.find(of),
+    )
     while True:
         while not engine.turn.acquire(timeout=0.1):
             if stopped():

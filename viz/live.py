@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from caching.errors import CachebrushError, ModelError, RequestError
 from caching.methods import Method, Plan
 from caching.methods.base import Tell
-from caching.methods.setting import ModelSetting, Shelf
+from caching.methods.setting import ModelSetting, Shelf, nobody
+from caching.predict.kept import For
 from viz.calibrating import Predictions
 from viz.learning import Learning, train
 from viz.state import ModelFacts, ViewState
@@ -182,6 +183,7 @@ class Engine:
         tell: Tell | None = None,
         stopped: Asked | None = None,
         may_run: bool = False,
+        patient: bool = False,
     ) -> ModelSetting | None:
         """What a method is told of the loaded model and a page's wishes; None before it is loaded.
 
@@ -191,6 +193,7 @@ class Engine:
             learned: what this visitor trained; it concerns nobody else.
             tell, stopped: of a calibration.
             may_run: whether the model may be run for one; never where somebody waits for an answer.
+            patient: whether to wait for what takes seconds of thought; likewise.
         """
         loaded = self.get(state.model.name)
         if loaded is None:
@@ -198,16 +201,20 @@ class Engine:
         shelf = Shelf()
         shelf.tables, shelf.lock = loaded.shelf.tables, loaded.shelf.lock
         shelf.learned = list(learned)
+        s, steps = state.settings, state.schedule.steps
+        of = For(loaded.model.weights_hash, steps, float(s.cfg_scale), s.sampler)
         return ModelSetting(
             loaded.model,
-            steps=state.schedule.steps,
-            cfg_scale=state.settings.cfg_scale,
-            sampler=state.settings.sampler,
+            steps=steps,
+            cfg_scale=s.cfg_scale,
+            sampler=s.sampler,
             shelf=shelf,
             change=change,
+            tell=tell or nobody,
             stopped=stopped,
             may_run=may_run,
-            **({} if tell is None else {"tell": tell}),
+            kept=self.predictions.find(of),
+            patient=patient,
         )
 
     def plan(
@@ -233,7 +240,13 @@ class Engine:
                 report(pace.told(what, done, total))
 
             setting = self.setting(
-                state, change=change, learned=learned, tell=tell, stopped=halt, may_run=True
+                state,
+                change=change,
+                learned=learned,
+                tell=tell,
+                stopped=halt,
+                may_run=True,
+                patient=True,
             )
             if setting is None:  # two others were loaded meanwhile
                 raise ModelError(f"{state.model.name} is no longer loaded; load it again.")

@@ -4,86 +4,22 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from caching.errors import CachebrushError
 from caching.methods import METHODS
-from caching.methods.budget import Budget
-from caching.predict.kept import For, Kept, shipped
+from caching.predict.evidence import BEST_DB
+from caching.predict.picture import Level
 from caching.predict.proxy import Tables, predict
 from caching.schedule import Schedule
 from caching.study.store import Row, Study
 from viz import text
 from viz.figures.pareto import Point, Quality, value_words
+from viz.front import Ahead
 from viz.pages import studio
 from viz.ran import Better, History, Ran, rival_words
 from viz.state import Settings, ViewState
 from viz.studies import SCROLLS
 
-if TYPE_CHECKING:
-    from caching.methods.setting import ModelSetting
-
-FRONT_POINTS = 25
-FASTEST = 5.0
 PICTURED = 60  # of the newest runs; thumbnails of all would be half a megabyte with every run
-
-
-@dataclass(frozen=True, eq=False)
-class Ahead:
-    """One schedule of the budget's front with what is predicted of it."""
-
-    schedule: Schedule
-    macs: float
-    db: float
-
-
-@lru_cache(maxsize=8)
-def _front(of: For, setting: _Held) -> tuple[Ahead, ...]:
-    kept = shipped(of)
-    assert kept is not None
-    found: dict[Schedule, Ahead] = {}
-    for speedup in np.geomspace(1.05, FASTEST, FRONT_POINTS):
-        schedule = Budget(speedup=float(speedup)).plan(setting.value).schedule
-        if schedule.is_full or schedule in found:
-            continue
-        macs = 1 / _work(setting.value, schedule)
-        found[schedule] = Ahead(schedule, macs, kept.predict(schedule).db)
-    return tuple(found.values())
-
-
-@dataclass(frozen=True)
-class _Held:
-    """A setting that the cache looks up by nothing but its being there."""
-
-    value: ModelSetting
-
-    def __hash__(self) -> int:
-        return 0
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held)
-
-
-def front_of(setting: ModelSetting) -> tuple[Ahead, ...]:
-    """The budget slider's front with its predicted PSNR; nothing where no prediction is known.
-
-    Takes about a second, once for a model and setting.
-    """
-    of = For(setting.model.weights_hash, setting.steps, setting.cfg_scale, setting.sampler)
-    try:
-        return () if shipped(of) is None else _front(of, _Held(setting))
-    except CachebrushError:  # no front can be made of this prediction
-        return ()
-
-
-def _work(setting: ModelSetting, schedule: Schedule) -> float:
-    from caching.measure.cost import cost_of
-
-    return cost_of(setting.model, schedule).work
 
 
 # -- points ------------------------------------------------------------------------------------
@@ -95,11 +31,15 @@ def points_of(
     study: Study | None,
     front: Sequence[Ahead],
     tables: Tables | None,
+    level: Level,
 ) -> list[Point]:
-    """Everything the plot can show: of the page's model only, other pictures marked as such."""
+    """Everything the plot can show: of the page's model only, other pictures marked as such.
+
+    What is predicted is moved by the level of the page's picture, to lie beside its runs.
+    """
     model = state.model.name
     points = [] if study is None or study.model != model else study_points(study)
-    points += [_ahead(k, one, tables) for k, one in enumerate(front)]
+    points += [_ahead(k, one, tables, level) for k, one in enumerate(front)]
     runs = [ran for ran in history if ran.model == model]
     points += [_rival(ran, state) for ran in runs]
     points += [_better(one, state, tables) for one in history.better if one.model == model]
@@ -163,10 +103,11 @@ def _better(one: Better, state: ViewState, tables: Tables | None) -> Point:
     )  # fmt: skip
 
 
-def _ahead(k: int, one: Ahead, tables: Tables | None) -> Point:
+def _ahead(k: int, one: Ahead, tables: Tables | None, level: Level) -> Point:
+    note = text.PARETO_PREDICTED_HERE if level.runs else text.PARETO_PREDICTED
     return Point(
         f"f{k}", "front", f"Budget {one.macs:.2f}×", _speedup(one.schedule, tables), one.macs,
-        one.db, note=text.PARETO_PREDICTED,
+        min(one.db + level.db, BEST_DB), note=note,
     )  # fmt: skip
 
 
@@ -192,7 +133,7 @@ def settings_words(settings: Settings, class_names: Sequence[str], steps: int) -
 
 def table_html(
     history: History, state: ViewState, front: Sequence[Ahead], tables: Tables | None,
-    pins: Mapping[str, str], current: str | None,
+    level: Level, pins: Mapping[str, str], current: str | None,
 ) -> str:  # fmt: skip
     """Every run of the visit with its thumbnails and its buttons, then the front."""
     rows = []
@@ -203,7 +144,7 @@ def table_html(
         rows.append(_row(_rival(ran, state), own, thumbs[2], "", pins, current))
     for one in reversed([b for b in history.better if b.model == state.model.name]):
         rows.append(_row(_better(one, state, tables), "", "", one.grid, pins, current))
-    rows += [_row(_ahead(k, one, tables), "", "", "", pins, current)
+    rows += [_row(_ahead(k, one, tables, level), "", "", "", pins, current)
              for k, one in enumerate(front)]  # fmt: skip
     return _table(rows, text.PARETO_TABLE.format(count=len(rows)), "visit")
 
@@ -274,9 +215,3 @@ def method_row(study: Study, number: int) -> Row | None:
     """A row of the study that can be put on the grid."""
     rows = study.rows
     return rows[number] if number < len(rows) and rows[number].method in METHODS else None
-
-
-def known_prediction(weights_hash: str, state: ViewState) -> Kept | None:
-    """What predicts PSNR for the page's model and settings, if it is known."""
-    s = state.settings
-    return shipped(For(weights_hash, state.schedule.steps, s.cfg_scale, s.sampler))

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
 from caching.measure.result import Figures, Result
+from caching.predict.kept import Kept
+from caching.predict.picture import Level, level_of
 from caching.predictors.reuse import Reuse
+from caching.predictors.taylor import Taylor
 from caching.schedule import Schedule
 from viz import palette
 from viz.brushes import Canvas, hues_of
 from viz.images import bytes_uri
 from viz.numbers import title_of
 from viz.pages import studio
+from viz.pages.kept import paint_of
 from viz.state import Settings, ViewState
 
 MAX_RUNS = 200
 MAX_BETTER = 60  # of one improvement's finds
+MOST_LEVEL = 24  # schedules that a picture's level is learned from: more say nothing new
 THUMB_PX = 48
 THUMB_QUALITY = 80
 REUSED = "#C3CFDA"  # of a cell in a thumbnail, on either paper
@@ -54,6 +60,12 @@ class Ran:
     grid: str
     setting: str
     recorded: str | None
+
+    @cached_property
+    def paint(self) -> Hashable | None:
+        """What tells its schedule from others, None where no prediction says anything of it."""
+        telling = not self.schedule.is_full and is_known(self.schedule)
+        return paint_of(self.schedule) if telling else None
 
     def is_of(self, state: ViewState) -> bool:
         """Whether its picture is the one the page now asks for, whatever its schedule."""
@@ -92,6 +104,7 @@ class History:
         self.runs: tuple[Ran, ...] = ()
         self.better: tuple[Better, ...] = ()
         self._count = 0
+        self._means: dict[tuple[Kept, Hashable], float] = {}  # predicted, by paint
 
     def note(self, result: Result, state: ViewState) -> None:
         """Add a finished comparison; the oldest go once there are too many."""
@@ -105,6 +118,27 @@ class History:
     def __iter__(self) -> Iterator[Ran]:
         return iter(self.runs)
 
+    def level(self, state: ViewState, kept: Kept) -> Level:
+        """How far the page's picture lies from the mean over pictures, by its last runs here."""
+        found: dict[Hashable, tuple[float, float]] = {}
+        for ran in reversed(self.runs):
+            psnr_db, paint = ran.cached.psnr_db, ran.paint
+            if psnr_db is None or paint is None or paint in found:
+                continue
+            if ran.recorded is None and ran.is_of(state):
+                found[paint] = psnr_db, self._predicted(paint, ran.schedule, kept)
+            if len(found) == MOST_LEVEL:
+                break
+        return level_of((paint, *both) for paint, both in found.items())
+
+    def _predicted(self, paint: Hashable, schedule: Schedule, kept: Kept) -> float:
+        """In the mean over pictures; once for each schedule of a prediction."""
+        if (kept, paint) not in self._means:
+            if len(self._means) >= MAX_RUNS:
+                self._means = {}
+            self._means[kept, paint] = kept.predict(schedule).db
+        return self._means[kept, paint]
+
     def run(self, number: int) -> Ran | None:
         """A run by its number, if it is still there."""
         return next((one for one in self.runs if one.number == number), None)
@@ -112,6 +146,12 @@ class History:
     def found(self, of: int, number: int) -> Better | None:
         """A find by the numbers of its improvement and trial."""
         return next((b for b in self.better if (b.of, b.number) == (of, number)), None)
+
+
+def is_known(schedule: Schedule) -> bool:
+    """Whether predictions learned from what it is made of: reuse and Taylor forecasts alone."""
+    used = schedule.compact()
+    return not used.step_legend and all(type(p) in (Reuse, Taylor) for p in used.legend)
 
 
 def ran_of(result: Result, state: ViewState, number: int) -> Ran:

@@ -14,6 +14,7 @@ from viz.state import ViewState
 
 if TYPE_CHECKING:
     from caching.models.model import Model
+    from caching.predict.kept import Kept
 
 T = TypeVar("T")
 Missing = Literal["", "model", "calibration", "training"]
@@ -65,6 +66,7 @@ class Watched(Setting):
         self.inner = inner
         self.steps, self.blocks, self.branches = inner.steps, inner.blocks, inner.branches
         self.cfg_scale, self.sampler = inner.cfg_scale, inner.sampler
+        self.patient = inner.patient
         self.missing: Missing = ""
 
     def _ask(self, what: Missing, give: Callable[[], T]) -> T:
@@ -83,6 +85,9 @@ class Watched(Setting):
 
     def table(self, kind: str, make: Callable[[Model, Tell, Callable[[], bool] | None], T]) -> T:
         return self._ask("calibration", lambda: self.inner.table(kind, make))
+
+    def prediction(self) -> Kept | None:
+        return self.inner.prediction()
 
     def learned(self, method: str) -> Learned:
         return self._ask("training", lambda: self.inner.learned(method))

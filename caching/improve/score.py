@@ -21,7 +21,7 @@ from caching.errors import RequestError
 from caching.measure.cost import cost_of
 from caching.models.model import Model
 from caching.predict.calibration import psnr_db
-from caching.predict.kept import For, shipped
+from caching.predict.kept import For, Kept, shipped
 from caching.schedule import Schedule
 
 Objective = Literal["psnr", "latent"]
@@ -64,21 +64,35 @@ class Conditions:
 
 
 class Judge:
-    """Scores schedules under some conditions; keeps the full runs, and snapshots of the best."""
+    """Scores schedules under some conditions; keeps the full runs, and snapshots of the best.
+
+    Args:
+        known: the newest prediction of these conditions that was calibrated here, None before
+            there is one; asked again and again, since it may come, and get better, meanwhile.
+    """
 
     def __init__(
-        self, model: Model, conditions: Conditions, stopped: Callable[[], bool] | None = None
+        self,
+        model: Model,
+        conditions: Conditions,
+        stopped: Callable[[], bool] | None = None,
+        known: Callable[[], Kept | None] | None = None,
     ) -> None:
         self.model, self.of, self.stopped = model, conditions, stopped
-        self.kept = shipped(
-            For(model.weights_hash, conditions.steps, conditions.cfg_scale, conditions.sampler)
-        )
+        c = conditions
+        self._shipped = shipped(For(model.weights_hash, c.steps, float(c.cfg_scale), c.sampler))
+        self._known = known or (lambda: None)
         self.fits = Fits()
         self.noise = calibration_noise(model, conditions.pictures)
         self._full: list[Run | None] = [None] * conditions.groups
         mib = SHARE_OF_FREE * free_mib() / (2 * conditions.groups)
         self._best = [States(budget_mib=mib) for _ in range(conditions.groups)]
         self._last = list(self._best)
+
+    @property
+    def kept(self) -> Kept | None:
+        """What predicts PSNR: shipped, else calibrated here."""
+        return self._shipped or self._known()
 
     @property
     def each(self) -> int:

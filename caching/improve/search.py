@@ -19,6 +19,7 @@ from caching.improve.starts import starts
 from caching.measure.cost import branch_macs
 from caching.models.model import Model
 from caching.policies.evolve import losses
+from caching.predict.kept import Kept
 from caching.predictors import Predictor
 from caching.schedule import Schedule
 
@@ -91,12 +92,14 @@ def improve(
     trials: int | None = None,
     stopped: Callable[[], bool] | None = None,
     between: Callable[[], None] | None = None,
+    known: Callable[[], Kept | None] | None = None,
 ) -> Iterator[Step]:
     """Measures one schedule after the other; yields after each, the start first.
 
     Ends after `trials` of them in all, earlier ones included, or when `stopped` says so, which is
     also asked between branches. `between` is called between two groups of pictures, for whoever
-    shares the machine.
+    shares the machine. `known` gives the prediction that was calibrated here, where none ships;
+    proposals are ranked by the newest it has.
 
     Raises:
         ScheduleError: the grid is of another model, or nothing in it can be moved.
@@ -108,7 +111,7 @@ def improve(
     task = replace(task, schedule=schedule)
     macs = branch_macs(model).astype(np.float64)
     ground = ground_of(schedule, macs, locked=task.locked, brushes=numbers)
-    judge = Judge(model, of, stopped)
+    judge = Judge(model, of, stopped, known)
     record = Record(
         storage,
         _plain(model, task),
@@ -136,18 +139,18 @@ def _search(
     first = known[0] if known and known[0].schedule == task.schedule else None
     cheap = [e for e in known if judge.work(e.schedule) <= judge.work(task.schedule) + SLACK]
     best = max(cheap, key=lambda e: e.db, default=None)
-    others = starts(judge, task)
+    others: list[Schedule] = []
     seen = {e.schedule for e in known}
-    rank: Rank | None = None
-    words = ""
+    ranking: _Ranking | None = None
     while not stopped() and (trials is None or _count(record) < trials):
         trial, random = record.begin()
-        if rank is None:
-            found = _ranking(judge, task)
-            if found is None:
+        kept = judge.kept
+        if ranking is None or ranking.kept is not kept:
+            ranking = _ranking(judge, kept)
+            if ranking is None:
                 record.drop(trial)
                 return
-            rank, words = found
+            others = starts(judge, task)
         given = True
         if first is None or best is None:
             candidate = task.schedule
@@ -156,7 +159,9 @@ def _search(
         else:
             given = False
             move = Move(**trial.params)
-            candidate = _proposed(judge, task, ground, best.schedule, rank, seen, move, random)
+            candidate = _proposed(
+                judge, task, ground, best.schedule, ranking.rank, seen, move, random
+            )
         measured, gains = np.empty(0), np.zeros(1)
         for group in range(task.conditions.groups):
             if group:
@@ -187,7 +192,7 @@ def _search(
         yield Step(
             trial.number, float(measured.mean()), best.schedule, best.db,
             judge.work(best.schedule), first.db, better, pruned,
-            record.before, words, time.monotonic() - began,
+            record.before, ranking.words, time.monotonic() - began,
         )  # fmt: skip
 
 
@@ -249,15 +254,28 @@ def _proposed(
     return best
 
 
-def _ranking(judge: Judge, task: Task) -> tuple[Rank, str] | None:
-    """What says which proposal to measure, and its name; None when stopped."""
-    kept = judge.kept
+@dataclass(frozen=True, eq=False)
+class _Ranking:
+    """What says which proposal to measure, in words, and the prediction it goes by, if any."""
+
+    rank: Rank
+    words: str
+    kept: Kept | None
+
+
+def _ranking(judge: Judge, kept: Kept | None) -> _Ranking | None:
+    """The best there is; None when stopped."""
     if kept is not None:
-        return (lambda one: kept.predict(one).db), "predicted PSNR"
+        words = f"predicted PSNR, learned from {kept.source}"
+        return _Ranking(lambda one: kept.predict(one).db, words, kept)
     if judge.full(0) is None:
         return None
     change = judge.change()
-    return (lambda one: -float(losses(one.computed[None], change)[0])), "sum of relative changes"
+    return _Ranking(
+        lambda one: -float(losses(one.computed[None], change)[0]),
+        "the sum of relative changes, a proxy until predictions are calibrated",
+        None,
+    )
 
 
 def _plain(model: Model, task: Task) -> dict[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from caching.dynamic.base import Policy
     from caching.learn.store import Learned
     from caching.models.model import Model
+    from caching.predict.kept import Kept
 
 T = TypeVar("T")
 
@@ -120,15 +121,26 @@ class Plan:
         schedule: the grid to run; all computed where a policy decides.
         policy: decides while the run goes on, or None.
         notes: sentences on what was found on the way, for people.
+        provisional: whether it stands in for one that takes seconds, which a setting that is not
+            patient did not wait for.
+        improvable: whether a calibration, which this setting may not make, would better it.
     """
 
     schedule: Schedule
     policy: Policy | None = None
     notes: tuple[str, ...] = ()
+    provisional: bool = False
+    improvable: bool = False
 
 
 class Setting(ABC):
-    """What a method is told and may ask for. Everything costly is made once, and kept."""
+    """What a method is told and may ask for. Everything costly is made once, and kept.
+
+    Attributes:
+        patient: whether to wait for what takes seconds of thought; else the best that is at hand.
+    """
+
+    patient: bool = True
 
     steps: int  # S
     blocks: int  # L
@@ -164,6 +176,10 @@ class Setting(ABC):
     @abstractmethod
     def learned(self, method: str) -> Learned:
         """What was trained for this model and number of steps; Unready says what there is."""
+
+    def prediction(self) -> Kept | None:
+        """What predicts PSNR under this setting, shipped or calibrated; None where nothing does."""
+        return None
 
     def full(self) -> Schedule:
         """Every cell computed."""

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from caching.methods.base import Method, Plan, Setting, choice, number
+from caching.methods.base import Method, Plan, Setting, Unready, choice, number
+from caching.once import Once
 from caching.policies.budget import Costs, Front, at_speedup, budget_schedules
 from caching.policies.filled import filled_schedules
-from caching.policies.forecast import best_steps
+from caching.policies.forecast import Steps, best_steps, even_steps
 from caching.predict.fronts import KnownFront, known_front
-from caching.predict.kept import For, shipped
+from caching.predict.kept import For
 
 if TYPE_CHECKING:
     from caching.predict.response import Response
 
 SHARES = ("filled", "steps", "blocks", "free")
 BRUSHES = ("reuse", "taylor")
+LAGS = 8  # of ages, where nothing else is known
+CLEARER = "Calibrate, under the grid or here, makes it know better."
+BY_SHIPPED = "Chosen by what shipped for this setting: {source}."
+BY_RUNS = "Measured on {pictures} pictures when this app was made."
+BY_KEPT = "Chosen by the calibration of this setting: {source}."
+BY_RESPONSE = "Chosen by {source}."
+BY_CHANGES = "Chosen by the relative changes of a full run, a proxy for what the picture loses"
+BY_AGES = "Chosen by how old each output gets, a proxy: no full run of this setting is known yet"
+EVENLY = "Evenly spread: nothing is calibrated for these settings"
+PROVISIONAL = "Whole steps for now: which single cells to add is being worked out."
+SPREAD = "Evenly spread for now: which steps to compute is being worked out."
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,8 @@ class Budget(Method):
 
     "gradients" reads the first-order response of the final latent to every branch output, times how
     much that output has changed at each age, on pictures that no seed gives; "changes" the relative
-    changes of a full run alone, which is known at once.
+    changes of a full run alone, which is known at once. Where no response is known and none may be
+    measured, changes stand in for it, and ages for these; the notes say which it was.
 
     Shapes of the grid: "steps" whole steps, "filled" whole steps topped up with single cells,
     "blocks" one pattern for each branch, "free" every row by itself.
@@ -54,19 +68,48 @@ class Budget(Method):
     tunes = "speedup"
 
     def plan(self, setting: Setting) -> Plan:
+        costs = _costs(setting)
         if self.brush == "taylor":
-            return self._forecast(setting)
+            return self._forecast(setting, costs)
+        table, words = self._table(setting)
+        share = self.share
+        if share == "filled" and not table.gradients:
+            share = "steps"  # proxies say nothing of how cells of a step move the picture together
+        key = (table.key, share, costs, setting.branches)
+        front = FRONTS.find(key)
+        wait = setting.patient or share != "filled"
+        if front is None and not wait:
+            share, words = "steps", f"{PROVISIONAL} {words}"
+            key = (table.key, share, costs, setting.branches)
+        front = front or FRONTS.get(key, lambda: _front(table, share, costs, setting.branches))
+        return Plan(
+            at_speedup(front, self.speedup),
+            notes=(words,),
+            provisional=share != self.share and table.gradients,
+            improvable=self.by == "gradients" and not table.gradients,
+        )
+
+    def _table(self, setting: Setting) -> tuple[_Table, str]:
+        """The best that says what reuse loses, and in words where it is from."""
+        why = ""
         if self.by == "gradients":
-            return Plan(at_speedup(self._by_gradients(setting), self.speedup))
-        return Plan(at_speedup(self._by_changes(setting), self.speedup))
+            try:
+                found, words = _known(setting)
+                return _Table(found, found.error, found.span_error, gradients=True), words
+            except Unready:
+                why = f": nothing is calibrated for these settings. {CLEARER}"
+        try:
+            change = np.nan_to_num(setting.change().astype(np.float64), nan=0.0)
+            return _Table(sha256(change.tobytes()).digest(), change), f"{BY_CHANGES}{why or '.'}"
+        except Unready:
+            if not why:
+                raise
+        ages = np.arange(1.0, max(2, min(LAGS + 1, setting.steps)))
+        shape = (setting.steps, setting.blocks, len(setting.branches), len(ages))
+        return _Table(shape, np.broadcast_to(ages, shape)), f"{BY_AGES}. {CLEARER}"
 
-    def _by_gradients(self, setting: Setting) -> Front:
-        known = known_front(_of(setting)) or response_of(setting)
-        return _front(known, self.share, _costs(setting), setting.branches)
-
-    def _forecast(self, setting: Setting) -> Plan:
+    def _forecast(self, setting: Setting, costs: _Costs) -> Plan:
         """The best of the whole steps that were measured; of another model, by its response."""
-        costs, known = _costs(setting), known_front(_of(setting))
         fast = [
             n
             for n in range(1, setting.steps + 1)
@@ -75,31 +118,45 @@ class Budget(Method):
         most = max(fast, default=1)
         if most == setting.steps:
             return Plan(setting.full())
-        fitting = [one for one in known.steps if len(one.computed) <= most] if known else []
-        if fitting:
-            best = max(fitting, key=lambda one: len(one.computed))
-        else:
-            best = best_steps(response_of(setting), most)
-        note = (
-            f"measured on {best.pictures} pictures when this app was made"
-            if best.pictures
-            else "by what the gradients say of forecasts"
+        best, words = _best_steps(setting, most)
+        return Plan(
+            best.schedule(setting.steps, setting.blocks, setting.branches),
+            notes=(f"{len(best.computed)} whole steps. {words}",),
+            provisional=words.startswith(SPREAD),
+            improvable=words.startswith(EVENLY),
         )
-        schedule = best.schedule(setting.steps, setting.blocks, setting.branches)
-        return Plan(schedule, notes=(f"{len(best.computed)} whole steps, {note}.",))
-
-    def _by_changes(self, setting: Setting) -> Front:
-        change = np.nan_to_num(setting.change().astype(np.float64), nan=0.0)
-        even = np.ones((setting.blocks, len(setting.branches)))
-        costs = Costs(0.0, even, np.zeros_like(even), "MACs")
-        share: Any = "steps" if self.share == "filled" else self.share
-        return budget_schedules(change, costs, share=share, branches=setting.branches)
 
 
-def response_of(setting: Setting) -> Response:
-    """The response of the model: shipped, or built once; Unready where that may not be done."""
-    if (kept := shipped(_of(setting))) is not None:
-        return kept.response
+def _best_steps(setting: Setting, most: int) -> tuple[Steps, str]:
+    """At most so many whole steps with forecasts between, and where they are from."""
+    known = known_front(_of(setting))
+    fitting = [one for one in known.steps if len(one.computed) <= most] if known else []
+    if known and fitting:
+        best = max(fitting, key=lambda one: len(one.computed))
+        measured = BY_RUNS.format(pictures=best.pictures)
+        return best, measured if best.pictures else BY_SHIPPED.format(source=known.source)
+    even = Steps(next(even_steps(setting.steps, most)), 1, 0.0)
+    try:
+        response, words = _response(setting)
+    except Unready:
+        return even, f"{EVENLY}. {CLEARER}"
+    found = STEPS.find((response, most))
+    if found is None and not setting.patient:
+        return even, f"{SPREAD} {words}"
+    return found or STEPS.get((response, most), lambda: best_steps(response, most)), words
+
+
+def _known(setting: Setting) -> tuple[KnownFront | Response, str]:
+    """The sums that the programs read, with where they are from; Unready where none are known."""
+    if (known := known_front(_of(setting))) is not None:
+        return known, BY_SHIPPED.format(source=known.source)
+    return _response(setting)
+
+
+def _response(setting: Setting) -> tuple[Response, str]:
+    """Likewise of the response: calibrated here, else built once."""
+    if (kept := setting.prediction()) is not None:
+        return kept.response, BY_KEPT.format(source=kept.source)
 
     def make(model: Any, tell: Any, stopped: Any) -> Response:
         from caching.predict.adjoint import build_response
@@ -113,7 +170,8 @@ def response_of(setting: Setting) -> Response:
             stopped=stopped,
         )
 
-    return setting.table("response", make)
+    found = setting.table("response", make)
+    return found, BY_RESPONSE.format(source=found.source)
 
 
 def _of(setting: Setting) -> For:
@@ -144,15 +202,33 @@ class _Costs:
         return steps * step / (count * step + (steps - count) * self.fixed)
 
 
-@lru_cache(maxsize=8)  # a slider asks for the same front over and over
-def _front(
-    table: Response | KnownFront, share: str, known: _Costs, branches: tuple[str, ...]
-) -> Front:
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """What a program sums.
+
+    Attributes:
+        key: the same for the same numbers.
+        error: (S, L, R, A) of reuse at every age.
+        spans: (S, S + 1) of whole steps, None where the sum over cells has to do.
+        gradients: whether it says more than a proxy.
+    """
+
+    key: Any
+    error: NDArray[np.float64]
+    spans: NDArray[np.float64] | None = None
+    gradients: bool = False
+
+
+# A slider asks for the same one over and over; the keys keep what they were made of.
+FRONTS: Once[Front] = Once(12)
+STEPS: Once[Steps] = Once(256)
+
+
+def _front(table: _Table, share: str, known: _Costs, branches: tuple[str, ...]) -> Front:
     macs = np.array(known.macs)
     costs = Costs(known.fixed, macs, np.zeros_like(macs), "MACs")
     if share == "filled":
-        return filled_schedules(table.error, table.span_error, costs, branches=branches)
+        assert table.spans is not None
+        return filled_schedules(table.error, table.spans, costs, branches=branches)
     one: Any = share
-    return budget_schedules(
-        table.error, costs, share=one, spans=table.span_error, branches=branches
-    )
+    return budget_schedules(table.error, costs, share=one, spans=table.spans, branches=branches)

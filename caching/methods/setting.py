@@ -14,6 +14,7 @@ from caching.methods.base import Setting, Tell, Unready
 
 if TYPE_CHECKING:
     from caching.models.model import Model
+    from caching.predict.kept import Kept
 
 T = TypeVar("T")
 LAGS = 8
@@ -48,6 +49,8 @@ class ModelSetting(Setting):
         change: (S, L, R, K) of a full run, when there is one already.
         tell, stopped: told of progress of a calibration; asked whether to stop.
         may_run: whether the model may be run for a calibration; else Unready.
+        kept: the prediction of this setting that was calibrated here, used where none ships.
+        patient: whether to wait for what takes seconds of thought.
     """
 
     def __init__(
@@ -62,6 +65,8 @@ class ModelSetting(Setting):
         tell: Tell = nobody,
         stopped: Callable[[], bool] | None = None,
         may_run: bool = True,
+        kept: Kept | None = None,
+        patient: bool = True,
     ) -> None:
         self._model = model
         self.steps, self.cfg_scale, self.sampler = steps, cfg_scale, sampler
@@ -69,10 +74,17 @@ class ModelSetting(Setting):
         self.shelf = shelf or Shelf()
         self._change = change
         self.tell, self.stopped, self.may_run = tell, stopped, may_run
+        self._kept, self.patient = kept, patient
 
     @property
     def model(self) -> Model:
         return self._model
+
+    def prediction(self) -> Kept | None:
+        from caching.predict.kept import For, shipped
+
+        of = For(self.model.weights_hash, self.steps, float(self.cfg_scale), self.sampler)
+        return shipped(of) or self._kept
 
     def change(self) -> np.ndarray:
         if self._change is None:

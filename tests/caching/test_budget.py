@@ -1,6 +1,7 @@
 """The budget's dynamic program against every schedule there is, and the constraints it obeys."""
 
 import base64
+import functools
 import itertools
 
 import numpy as np
@@ -42,6 +43,14 @@ def loss_of(error, computed):
                 ages = error.shape[3]
                 total += error[s, block, r, min(age, ages) - 1] * max(1, age / ages)
     return total
+
+
+@functools.cache
+def every_loss_and_cost(steps, blocks, seed):
+    """Of every pattern there is: the schedule, its loss and its cost."""
+    error, price = table(steps, blocks, seed=seed), costs(blocks, seed=seed)
+    everything = [p.reshape(steps, blocks, 2) for p in every_pattern(steps, 2 * blocks)]
+    return [(c, loss_of(error, c), price.of(c)) for c in everything]
 
 
 def ages_of(computed):
@@ -87,8 +96,8 @@ def asked(name, shape):
 def test_the_front_is_the_optimum_of_every_multiplier(name, steps, blocks, seed):
     """Against all 4,096 schedules of 7 steps by 2 rows, and all 4,096 of 4 steps by 4 rows."""
     error, price = table(steps, blocks, seed=seed), costs(blocks, seed=seed)
-    everything = [p.reshape(steps, blocks, 2) for p in every_pattern(steps, 2 * blocks)]
-    known = [(loss_of(error, c), price.of(c)) for c in everything if allowed(name, c, 3)]
+    everything = every_loss_and_cost(steps, blocks, seed)
+    known = [(loss, cost) for c, loss, cost in everything if allowed(name, c, 3)]
     front = budget_schedules(error, price, speedups=MANY, **asked(name, error.shape[:3]))
     full = price.of(np.ones(error.shape[:3], bool))
     found = []

@@ -15,6 +15,8 @@ from caching.improve.score import Conditions, Judge
 from caching.measure.cost import cost_of
 from caching.models.loading import load_model
 from caching.policies.interval import every
+from caching.predict.fit import Estimate
+from caching.predict.response import response_of_changes
 from caching.predictors import Reuse
 from caching.predictors.taylor import Taylor
 from caching.schedule import Schedule
@@ -194,6 +196,25 @@ def test_a_copy_of_the_snapshots_leaves_them_alone(model, start):
     assert run.resumed_from == 4 and (states.held_mib, list(states.snapshots)) == (held, kept)
     assert sample(model, start, states=states, **kw).resumed_from >= 4
     assert (run.latents == sample(model, other, **kw).latents).all()
+
+
+def test_what_is_calibrated_meanwhile_ranks_the_next_proposals(model, start):
+    class Prediction:
+        source, asked = "an invented calibration", 0
+        response = response_of_changes(np.ones((STEPS, 2, 2, 5)), pictures=1, source="invented")
+
+        def predict(self, schedule):
+            self.asked += 1
+            return Estimate(float(schedule.computed.sum()), 0.0, 0.0)
+
+    kept = Prediction()
+    known = [None]
+    found = improve(model, Task(start, OF, seed=3), known=lambda: known[0], trials=4)
+    first = [next(found), next(found)]
+    assert all("a proxy" in step.ranked_by for step in first)
+    known[0] = kept
+    *_, last = found
+    assert last.ranked_by == "predicted PSNR, learned from an invented calibration" and kept.asked
 
 
 # -- the shell -----------------------------------------------------------------------------

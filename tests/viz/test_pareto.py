@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from caching.policies.interval import every
+from caching.predict.picture import Level
 from caching.predictors import Reuse
 from caching.predictors.taylor import Taylor
 from caching.schedule import Schedule
@@ -108,7 +109,7 @@ def test_the_line_to_beat_joins_this_picture_s_own_plain_runs_in_order() -> None
 
 def test_every_run_and_rival_and_row_of_the_study_is_a_point(visit: Visit) -> None:
     second_run(visit)
-    points = pareto.points_of(visit.history, visit.state, recorded(), (), None)
+    points = pareto.points_of(visit.history, visit.state, recorded(), (), None, Level())
     by_id = {p.id: p for p in points}
     figures = visit.result.figures
     assert by_id["r2"].psnr_db == figures["cached"].psnr_db

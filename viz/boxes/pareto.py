@@ -45,6 +45,7 @@ def build(start: Visit) -> dict[str, Any]:
                 parts["pareto_pins"] = gr.HTML(
                     first["pareto_pins"], elem_id="pareto-pins", padding=False
                 )
+        parts["pareto_from"] = gr.HTML(first["pareto_from"], elem_id="pareto-from", padding=False)
         gr.HTML(f'<p class="cb-figure-words">{text.PARETO_INFO}</p>', padding=False)
         parts["pareto_table"] = gr.HTML(
             first["pareto_table"], elem_id="pareto-table", padding=False
@@ -53,6 +54,8 @@ def build(start: Visit) -> dict[str, Any]:
             gr.HTML(pareto.recorded_html(study), elem_id="pareto-recorded", padding=False)
         parts["pareto_do"] = gr.Button("", visible="hidden", elem_id="pareto-do")
         parts["pareto_asked"] = gr.JSON(visible=False)
+        # What predicts PSNR, as one word: another setting, or a better round, is another word.
+        parts["known"] = gr.Textbox("", visible="hidden", elem_id="known")
     return parts
 
 
@@ -66,6 +69,7 @@ def wire(page: Wiring) -> None:
         parts[name].input(**look, **FAST)
     # The table of numbers changes with every run and with every edit that makes it stale.
     wire_front(page, parts["numbers"].change(**look, **FAST))
+    wire_front(page, parts["known"].change(**look, **FAST))
     outputs = [*page.edit, *page.box, *made, *page.of("method", *NUMBERS, *WORDS)]
     page.then_run(
         parts["pareto_do"].click(
@@ -77,5 +81,5 @@ def wire(page: Wiring) -> None:
 def wire_front(page: Wiring, event: Any) -> None:
     """After an event that may have led to another setting: its predicted front."""
     switches = [*page.of("pareto_quality", "pareto_cost"), page.visit]
-    outputs = page.of(*SHOWN, "notice")
-    event.then(page.named(Pareto(page.handlers).ahead), switches, outputs, **SLOW)
+    outputs = [*page.of(*SHOWN, "notice"), *page.box]
+    event.then(page.stream(Pareto(page.handlers).ahead), switches, outputs, **SLOW)

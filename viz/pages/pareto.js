@@ -43,16 +43,32 @@
     return Array.isArray(data) && typeof data[0] === "string" ? data[0] : null;
   };
 
+  // Small recorded points may lie on one's own run, and plotly prefers small ones: within its disc
+  // the run is meant.
+  function meant(plot, event) {
+    const found = id(event), at = event?.event, {xaxis, yaxis} = plot._fullLayout ?? {};
+    if (!at || typeof xaxis?.d2p !== "function" || /^[rb]/.test(found ?? "")) return found;
+    const box = plot.getBoundingClientRect();
+    let best = found, nearest = 7;
+    for (const {x, y, customdata} of plot.data) (customdata ?? []).forEach((data, i) => {
+      if (!/^[rb]/.test(data[0])) return;
+      const across = box.left + xaxis._offset + xaxis.d2p(x[i]) - at.clientX;
+      const far = Math.hypot(across, box.top + yaxis._offset + yaxis.d2p(y[i]) - at.clientY);
+      if (far < nearest) [best, nearest] = [data[0], far];
+    });
+    return best;
+  }
+
   function bind(plot) {
     const mine = plot.layout?.meta?.cachebrush === "pareto";
     if (typeof plot.on !== "function" || bound.get(plot) === plot.on || !mine) return;
     bound.set(plot, plot.on);
     const hide = () => { under = null; card().hidden = true; };
     hide();  // a new plot: what was under the pointer is gone
-    plot.on("plotly_hover", event => { under = id(event); if (under) show(under, event.event); });
+    plot.on("plotly_hover", event => { under = meant(plot, event); if (under) show(under, event.event); });
     plot.on("plotly_unhover", hide);
     plot.on("plotly_click", event => {
-      const of = id(event);
+      const of = meant(plot, event);
       hide();
       if (of) ask({do: "restore", of});
     });

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import html
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import gradio as gr
-
 from caching.errors import CachebrushError
+from caching.predict.fronts import known_front as shipped_front
 from caching.schedule import Schedule
 from viz import pareto, text
 from viz.figures.pareto import COSTS, QUALITIES, Cost, Quality
 from viz.figures.pareto import pareto as pareto_figure
+from viz.front import NOTHING, Ahead, Front, front_of, front_words, known_front
 from viz.grid.ops import Slot
 from viz.pages import studio
 from viz.pages.edits import Parts, settings_parts
 from viz.pages.handlers import Handlers
 from viz.pages.studies import recorded
 from viz.pages.visit import Visit
-from viz.pareto import Ahead
 from viz.pins import pins_html
 from viz.state import Entry, Event, PinEntry, Repaint, Restore
 
 _ID = re.compile(r"[rpsqf]\d{1,9}|b\d{1,9}\.\d{1,9}")
 SLOTS: tuple[Slot, ...] = ("A", "B")
-SHOWN = ("pareto", "pareto_table", "pareto_pins")
+SHOWN = ("pareto", "pareto_table", "pareto_pins", "pareto_from")
 
 
 class Pareto:
@@ -38,14 +38,30 @@ class Pareto:
         """The figure, its table and the pins, for all that has happened so far."""
         return shown(quality, cost, visit)
 
-    def ahead(self, quality: Any, cost: Any, visit: Visit) -> Parts:
-        """The predicted front of the present setting, made where it is not known yet."""
-        setting = self.handlers.engine.setting(visit.state)
-        front = () if setting is None else pareto.front_of(setting)
-        if front == visit.front:
-            return {"notice": gr.skip()}
-        visit.front = front
-        return self.look(quality, cost, visit)
+    def ahead(self, quality: Any, cost: Any, visit: Visit) -> Iterator[Parts]:
+        """The predicted front of the present setting, worked out where it is not known yet.
+
+        Goes on until the page shows that of its newest prediction: the setting may change while one
+        is worked out, and a calibration come to a better round.
+        """
+        if visit.known is visit.front.kept:
+            return
+        while (kept := visit.known) is not visit.front.kept:
+            if kept is None:
+                visit.front = NOTHING
+            elif (front := known_front(kept)) is not None:
+                visit.front = front
+            else:
+                yield self.look(quality, cost, visit)  # says that it is being worked out
+                setting = self.handlers.engine.setting(visit.state, patient=True)
+                if setting is None or setting.prediction() is not kept:
+                    if visit.known is kept:  # the model has gone; whoever loads another comes here
+                        return
+                    continue
+                front = front_of(setting, kept)
+                if visit.known is kept:
+                    visit.front = front
+        yield {**self.look(quality, cost, visit), **self.handlers.box(visit)}
 
     # -- acting --------------------------------------------------------------------------------
 
@@ -95,7 +111,7 @@ class Pareto:
     def _event(self, of: str, visit: Visit) -> tuple[Event, str]:
         """What brings a point's schedule to the grid, and the words for it."""
         if of[0] == "f":
-            one = _nth(visit.front, int(of[1:]))
+            one = _nth(_front(visit).ahead, int(of[1:]))
             return Repaint(f"budget {one.macs:.2f}×", one.schedule), text.PARETO_PAINTED
         number = of[1:].split(".")
         run = visit.history.run(int(number[0])) if of[0] in "rp" else None
@@ -113,8 +129,8 @@ class Pareto:
             return f"{run.number}. {run.what}"
         if of[0] == "b":
             return "Improve {}, trial {}".format(*of[1:].split("."))
-        if of[0] == "f" and int(of[1:]) < len(visit.front):
-            return f"Budget {visit.front[int(of[1:])].macs:.2f}×"
+        if of[0] == "f" and int(of[1:]) < len(ahead := _front(visit).ahead):
+            return f"Budget {ahead[int(of[1:])].macs:.2f}×"
         return of
 
     def _refuse(self, visit: Visit, words: str) -> Parts:
@@ -125,16 +141,33 @@ def shown(quality: Any, cost: Any, visit: Visit) -> Parts:
     """The figure, its table and the pins, for all that has happened so far."""
     wanted: Quality = quality if quality in QUALITIES else "psnr"
     against: Cost = cost if cost in COSTS else "time"
-    state, front = visit.state, visit.front
+    state, front, level = visit.state, _front(visit), visit.level
     study, tables = recorded(), studio.tables_for(visit.tables, state.schedule.steps)
     pins, current = _pinned(visit), _current(visit)
-    points = pareto.points_of(visit.history, state, study, front, tables)
-    kept = pareto.known_prediction(visit.weights_hash, state)
+    history, ahead = visit.history, front.ahead
+    points = pareto.points_of(history, state, study, ahead, tables, level)
+    words = front_words(
+        front, state, level,
+        live=visit.predictions is not None, changes=studio.changes_known(visit.tables),
+        shipped=shipped_front(visit.setting) is not None,
+    )  # fmt: skip
     return {
         "pareto": pareto_figure(points, quality=wanted, cost=against, current=current, pins=pins),
-        "pareto_table": pareto.table_html(visit.history, state, front, tables, pins, current),
-        "pareto_pins": pins_html(state.pin_a, state.pin_b, kept, tables),
+        "pareto_table": pareto.table_html(history, state, ahead, tables, level, pins, current),
+        "pareto_pins": pins_html(state.pin_a, state.pin_b, visit.prediction, tables),
+        "pareto_from": from_html(words),
     }
+
+
+def from_html(words: str) -> str:
+    """Where the dashed line is from."""
+    return f'<p class="cb-figure-words" data-testid="front-from">{html.escape(words)}</p>'
+
+
+def _front(visit: Visit) -> Front:
+    """The front of the page's setting; one of another setting, or of a worse round, is not it."""
+    kept, front = visit.known, visit.front
+    return front if front.kept is kept else Front(kept)
 
 
 def _current(visit: Visit) -> str | None:
@@ -165,7 +198,7 @@ def _schedules(visit: Visit) -> Mapping[str, Schedule]:
     """Every schedule of the plot by its point, newest runs first."""
     found = {f"r{r.number}": r.schedule for r in reversed(visit.history.runs)}
     found |= {f"b{b.of}.{b.number}": b.schedule for b in reversed(visit.history.better)}
-    return found | {f"f{k}": one.schedule for k, one in enumerate(visit.front)}
+    return found | {f"f{k}": one.schedule for k, one in enumerate(_front(visit).ahead)}
 
 
 def _nth(front: tuple[Ahead, ...], k: int) -> Ahead:

@@ -1,0 +1,27 @@
+"""The boxes of the page: no two of them call a part, or an element of the page, the same."""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from typing import Any
+
+import gradio as gr
+
+from app import BOXES
+from viz.pages.visit import start_visit
+
+
+def test_no_part_of_a_box_takes_the_place_of_another_s() -> None:
+    start, names, ids = start_visit(), Counter[str](), Counter[str]()
+    with gr.Blocks() as page:
+        for box in BOXES:
+            for name in ("build", "build_teacher"):
+                build: Any = getattr(box, name, None)
+                if build is not None:
+                    takes = len(inspect.signature(build).parameters)
+                    names.update(list(build(*[start][:takes])))
+    ids.update(block.elem_id for block in page.blocks.values() if block.elem_id)
+    assert {name for name, count in names.items() if count > 1} == set()
+    assert {name for name, count in ids.items() if count > 1} == set()
+    assert len(names) > 50
