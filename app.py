@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 
 # Read by gradio at import: nothing may reach the network unless a person asks for it.
@@ -40,7 +41,7 @@ from viz.boxes import (
 from viz.boxes.wiring import FAST, SLOW, UNSEEN, Wiring
 from viz.calibrating import BUDGET, Predictions, budget_from, folder_of
 from viz.compare import CompareView
-from viz.grid import ScheduleGrid
+from viz.grid import ScheduleGrid, line
 from viz.grid.show import value_of
 from viz.live import REPEATS, Engine, repeats_from
 from viz.pages import studio
@@ -58,17 +59,21 @@ BOXES = (
 
 
 BEGIN_S = 5.0  # without a visitor, the model loads after that
+# How long a thread that draws a figure or runs the model keeps the one that answers a stroke
+# waiting, each time that has something to do; Python's own 5 ms add up to a late answer.
+SWITCH_S = 0.001
 
 
 def _layout(start: Visit) -> dict[str, Any]:
     """Build the page; returns its components by part name."""
     result = start.result
     parts: dict[str, Any] = {"visit": gr.State(start)}
+    # Not in the top row: style rules ask what that holds, and a run has a notice at every step.
+    parts["notice"] = gr.HTML("", elem_classes="cb-notices", elem_id="notices")
     with gr.Row(elem_classes="cb-top"):
         gr.HTML(text.HEADER, elem_classes="cb-header")
         parts |= views.build(start)
         parts |= drafts.build()
-        parts["notice"] = gr.HTML("", elem_classes="cb-notices", elem_id="notices")
     with gr.Row(elem_classes="cb-main", equal_height=False):
         with gr.Column(scale=0, min_width=212, elem_classes="cb-left"):
             parts |= demo.build(start) | lesson.build(start)
@@ -153,7 +158,7 @@ def launch_options() -> dict[str, Any]:
         "theme": theme(),
         "css": STYLE,
         "head": HEAD,
-        "app_kwargs": {"routes": served.routes()},
+        "app_kwargs": {"routes": [*served.routes(), *line.routes()]},
         # On by default; it stores every event with all props in the browser, seconds per stroke.
         "run_history": False,
         "max_file_size": "4mb",
@@ -162,6 +167,7 @@ def launch_options() -> dict[str, Any]:
 
 def main() -> None:
     """Serve the page until it is interrupted; the first visitor has the shipped model loaded."""
+    sys.setswitchinterval(SWITCH_S)
     budget = budget_from(os.environ.get(BUDGET))
     predictions = Predictions(budget=budget, folder=folder_of())
     engine = Engine(repeats=repeats_from(os.environ.get(REPEATS)), predictions=predictions)

@@ -98,6 +98,7 @@ PARETO_INFO = (
 PARETO_RECORDED = "recorded on {setting}, {date}, mean of {pictures} pictures"
 PARETO_BETTER = "mean of {pictures} other pictures, time predicted"
 PARETO_PREDICTED = "predicted, mean over pictures; click to paint it"
+PARETO_PREDICTED_HERE = "predicted for this picture; click to paint it"
 PARETO_TABLE = "Table of the visit's points ({count})"
 PARETO_RECORDED_TABLE = "Table of the recorded study's points ({count})"
 PARETO_GONE = "That run is no longer kept."
@@ -114,7 +115,7 @@ IMPROVE_INFO = (
 )
 IMPROVING = (
     "{trials} grids tried{again}: {start:.2f} → {best:.2f} dB ({gain:+.2f}) on {pictures} other "
-    "pictures, ranked by {by}{left}"
+    "pictures{left}. Ranked by {by}."
 )
 IMPROVE_BUSY = "Improving: {gain:+.2f} dB after {trials} grids …"
 IMPROVED = (
@@ -270,3 +271,21 @@ SURE_RESPONSE = "first-order response, "
 SURE_SO_FAR = "So far ±{db} dB from {count} schedules."
 SURE_LATER = "once the model is loaded"
 SURE_NOT_LIVE = "the live model is still loading: calibrate in a moment."
+
+# Where the predicted front of the Pareto box is from.
+FRONT = "Dashed: the budget slider's schedules, PSNR predicted {moved}; learned from {source}."
+FRONT_MEAN = "in the mean over pictures"
+FRONT_HERE = "for this picture ({level} dB on the mean over pictures, from {runs} of it)"
+FRONT_BUSY = "Working out the dashed line, the budget slider's schedules, by {source} …"
+FRONT_EMPTY = "No dashed line: at this number of steps there is nothing to choose from."
+FRONT_NONE = (
+    "No dashed line yet: nothing predicts PSNR at {steps} steps, guidance {cfg}, {sampler} of this "
+    "model. Until then the budget slider goes by {proxy}; Calibrate, under the grid, measures what "
+    "it takes."
+)
+FRONT_CHANGES = "the relative changes of the last full run, a proxy"
+FRONT_AGES = "how old each output gets, a proxy"
+FRONT_GRADIENTS = "gradients that ship for this setting"
+FRONT_NOT_LIVE = "The dashed line, which is predicted, comes once the live model is loaded."
+OLDER = "The grid was painted before this was known: choose {title} again, or move its slider."
+SETTLED = "Worked out: the grid is the budget's best now."

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import gc
 import json
+import re
+import time
 from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import Any
@@ -12,6 +14,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 
 from viz import palette, served
 from viz.grid import (
@@ -26,11 +30,11 @@ from viz.grid import (
     grid_live,
     grid_spec,
     grid_value,
+    line,
     rows_from_actions,
 )
 from viz.grid import grid as component
 from viz.grid.encode import REFUSED, Expected
-from viz.grid.line import open_line
 
 
 def test_rows_are_block_major_and_come_back() -> None:
@@ -154,7 +158,8 @@ def test_the_component_round_trip() -> None:
     assert list(grid.value) == ["told"] and told(grid.value) == {
         "rows": ["0000", "0000"], "steps": "0010", "ack": 3, "undo": "stroke", "redo": None,
         "refused": {"rev": 2, "words": "no"},
-        "expected": {"db": 38.2, "low_db": 35.0, "high_db": 41.0, "source": "a test"},
+        "expected": {"db": 38.2, "low_db": 35.0, "high_db": 41.0, "source": "a test",
+                     "here": None},
         "keys": {"cells": ["reuse"], "steps": []},
         "locks": [], "kept": 0, "history": None, "others": {},
     }  # fmt: skip
@@ -188,30 +193,61 @@ def test_heavy_props_travel_as_texts_and_addresses() -> None:
     found = served._FILES[made["quality"]["at"]]
     assert json.loads(found.body) == {"key": "k", "big": [1]}
     assert component.light(made) == made  # once is enough
-    assert component.light(gr.update(layer=None, quality=None))["quality"] is None
+    # Gradio does not deliver None.
+    nothing = component.light(gr.update(layer=None, quality=None, live=None, value=None))
+    assert [nothing[name] for name in ("layer", "quality", "live")] == [False] * 3
+    assert nothing["value"] is None
     assert component.light(None) is None
 
 
+def test_no_script_takes_a_name_of_another() -> None:
+    """They share one scope, where the later function would silently take the place of the first."""
+    found = re.findall(
+        r"^(?:async )?(?:function|const|let) (\w+)", component.script(), re.MULTILINE
+    )
+    assert len(found) > 300 and sorted(found) == sorted(set(found))
+
+
 def test_a_line_answers_who_knows_its_name_while_somebody_holds_it() -> None:
-    grid, heard = ScheduleGrid(), []
+    heard: list[object] = []
+    client = TestClient(Starlette(routes=line.routes()))
 
-    def answer(ops: tuple[object, ...]) -> dict[str, Any]:
-        heard.append(ops)
-        return grid_value(np.zeros((3, 1, 1), np.uint8), ack=7)
+    def post(message: object, **more: Any) -> Any:
+        body = message if isinstance(message, bytes) else json.dumps(message).encode()
+        return client.post("/gradio_api/cachebrush/line", content=body, **more)
 
-    held = open_line(answer)
-    message = {"line": held.token, "ops": [{"rev": 1, "op": "paint", "to": 1, "cells": [1, 1]}]}
-    assert told(grid.paint(message))["ack"] == 7 and heard == [(Paint(1, 1, ((1, 1),)),)]
-    assert "paint" in grid.get_config()["server_fns"]
+    value = grid_value(np.zeros((3, 1, 1), np.uint8), ack=7)
+    held = line.open_line(
+        heard.append,
+        lambda: value,
+        lambda name: heard.append(name) or ({"spec": {"a": 1}} if name == "known" else None),
+    )
+    stroke = {"rev": 1, "op": "paint", "to": 1, "cells": [1, 1]}
+    message = {"line": held.token, "ops": [stroke]}
+    began = time.time()
+    found = post(message)
+    assert found.json() == value and heard == [(Paint(1, 1, ((1, 1),)),)]
+    name, _, at = found.headers["server-timing"].partition(";dur=")
+    assert name == "taken" and began * 1000 <= float(at) <= time.time() * 1000
+    long = [{**stroke, "rev": n} for n in range(1, 1500)]  # answered by another thread
+    assert post({**message, "ops": long}).json() == value and len(heard.pop()) == 1499
+    assert post({**message, "ops": [], "choose": "known"}).json() == {**value, "spec": {"a": 1}}
+    assert post({**message, "ops": [], "choose": "other"}).json() is None
+    assert heard[1:] == [(), "known", (), "other"]
     for junk in (
         None, 3, "x", [], [message], {}, {"line": held.token}, {"line": 7, "ops": []},
         {"line": "", "ops": []}, {"line": held.token + "x", "ops": []},
         {"line": held.token, "ops": [{"rev": 1, "op": "burn"}]}, {"line": [held.token], "ops": []},
+        b"", b"{", b"\xff", b"[" * 100_000, b'{"choose": ' * 9000,
     ):  # fmt: skip
-        assert grid.paint(junk) is None
+        found = post(junk)
+        assert (found.status_code, found.text) == (200, "null"), str(junk)[:80]
+    assert post(b" " * (line.MAX_BYTES + 1)).status_code == 413
+    assert client.get("/gradio_api/cachebrush/line").status_code == 405
+    count = len(heard)
     del held
     gc.collect()
-    assert grid.paint(message) is None and len(heard) == 1
+    assert post(message).json() is None and len(heard) == count
 
 
 def test_legend_colours_travel() -> None:

@@ -19,8 +19,8 @@ def build() -> dict[str, Any]:
     parts: dict[str, Any] = {}
     with gr.Row(elem_classes="cb-sure-row", elem_id="sure-row"):
         parts["calibrating"] = gr.HTML("", elem_id="calibrating", padding=False)
-        parts["calibrate"] = gr.Button(
-            text.CALIBRATE, size="sm", elem_id="calibrate", min_width=60, scale=0
+        parts["calibrate_psnr"] = gr.Button(
+            text.CALIBRATE, size="sm", elem_id="calibrate-psnr", min_width=60, scale=0
         )
         parts["stop_calibrating"] = gr.Button(
             "Stop", size="sm", elem_id="stop-calibrating", min_width=60, scale=0
@@ -31,13 +31,13 @@ def build() -> dict[str, Any]:
 def wire(page: Wiring) -> None:
     """Beginning and ending a calibration."""
     parts, visit, box = page.parts, page.visit, Calibrates(page.handlers)
-    outputs = page.of("calibrating", "grid", "notice")
-    parts["calibrate"].click(page.stream(box.calibrate), visit, outputs, **CALIBRATE)
+    outputs = page.of("calibrating", "grid", "notice", "known")
+    parts["calibrate_psnr"].click(page.stream(box.calibrate), visit, outputs, **CALIBRATE)
     parts["stop_calibrating"].click(page.named(box.stop), visit, page.of("calibrating"), **FAST)
 
 
 def wire_loaded(page: Wiring, event: Any) -> None:
     """After a model was loaded: calibrate it where that is soon done."""
-    outputs = page.of("calibrating", "grid", "notice")
+    outputs = page.of("calibrating", "grid", "notice", "known")
     box = Calibrates(page.handlers)
     event.then(page.stream(box.begin), page.visit, outputs, **CALIBRATE)

@@ -19,7 +19,7 @@ PANEL = ("lesson", "lessons", "lesson_next", "lesson_again", "lesson_leave", "de
 OPENED = (
     "grid", "compare", "numbers", "notice", "steps", "curves", "words", "about", "method", "label",
     "seed", "cfg", "sampler", *BUTTONS, *NUMBERS, *WORDS,
-    "view", "place", "another", "again", "calibrating", *PANEL,
+    "view", "place", "another", "again", "calibrating", "known", *PANEL,
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import gradio as gr
 from viz import methods, text
 from viz.boxes.wiring import AGAIN, FAST, Wiring
 from viz.glossary import terms_html
+from viz.pages.look import CHOOSE_JS
 from viz.pages.methods import BUTTONS, NUMBERS, WORDS
 
 
@@ -44,25 +45,22 @@ def build() -> dict[str, Any]:
 def wire(page: Wiring) -> None:
     """Choosing a method, turning its controls, its buttons."""
     parts, handlers, visit = page.parts, page.handlers, page.visit
-    chosen = [parts["method"], *page.slots, visit]
+    chosen, settled = [parts["method"], *page.slots, visit], [*page.edit, *page.box]
 
     def then_curves(event: Any) -> None:
-        curves = page.of("curves")
-        page.then_run(event.then(page.named(handlers.curves_once), visit, curves, **FAST))
+        page.then_run(event.then(page.named(handlers.settled), visit, settled, **FAST))
 
     # A choice by keyboard is a change and no selection; the same one again, no change.
     both = partial(gr.on, [parts["method"].select, parts["method"].change])
     then_curves(
         page.grid_first(
             both, handlers.choose_once, [parts["method"], visit],
-            [*page.edit, *page.box, *page.slots],
+            [*page.edit, *page.box, *page.slots], js=CHOOSE_JS,
         )
     )  # fmt: skip
     for name in NUMBERS:
         parts[name].input(page.named(handlers.turn), chosen, [*page.edit, *page.box], **FAST)
-        page.then_run(
-            parts[name].release(page.named(handlers.curves_once), visit, page.of("curves"), **FAST)
-        )
+        page.then_run(parts[name].release(page.named(handlers.settled), visit, settled, **FAST))
     for name in WORDS:
         then_curves(
             parts[name].input(page.named(handlers.turn), chosen, [*page.edit, *page.box], **FAST)

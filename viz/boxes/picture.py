@@ -51,7 +51,7 @@ def wire(page: Wiring) -> None:
     """Another wish makes the numbers stale; another number of steps resamples the grid."""
     parts, handlers, visit = page.parts, page.handlers, page.visit
     wishes = page.of(*WISHES)
-    shown = ("numbers", "notice", "grid", "compare", "curves", "words", "calibrating")
+    shown = ("numbers", "notice", "grid", "compare", "curves", "words", "calibrating", "known")
     quiet = [*page.of(*shown), *page.box]
     for one in WISHES:
         event = parts[one].release if one == "cfg" else parts[one].input

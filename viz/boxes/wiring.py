@@ -60,13 +60,16 @@ class Wiring:
         """What an edit may change."""
         shown = (
             "grid", "compare", "numbers", "notice", "steps", "curves", "words", "calibrating",
+            "known",
         )  # fmt: skip
         return self.of(*shown, *SETTINGS)
 
     @property
     def live(self) -> list[Any]:
         """What a run may change."""
-        shown = ("grid", "compare", "numbers", "notice", "curves", "words", "calibrating")
+        shown = (
+            "grid", "compare", "numbers", "notice", "curves", "words", "calibrating", "known",
+        )  # fmt: skip
         return self.of(*shown, *self._box)
 
     @property
@@ -108,6 +111,7 @@ class Wiring:
         fn: Callable[..., Parts],
         inputs: Sequence[Any],
         outputs: Sequence[Any],
+        js: str | None = None,
     ) -> Any:
         """An edit whose grid is on the screen before the boxes, which take longer to draw.
 
@@ -116,24 +120,24 @@ class Wiring:
             fn: a handler of all of it; its last argument is the visit.
             inputs: of `fn`.
             outputs: what `fn` may change.
+            js: what the page does with the inputs before.
 
         Returns:
             The event that brings the boxes.
         """
 
         def first(*args: Any) -> Parts:
-            parts, visit = dict(fn(*args)), args[-1]
-            grid = parts.pop("grid", gr.skip())
-            visit.rest = {**visit.rest, **parts}  # of an edit whose boxes are still to come, too
-            return {"grid": grid}
+            found, visit = fn(*args), args[-1]
+            # With an edit whose boxes are still to come, and one that came on the painter's line.
+            visit.rest = {**visit.rest, **found}
+            return {"grid": visit.rest.pop("grid", gr.skip())}
 
         def rest(visit: Any) -> Parts:
             parts, visit.rest = visit.rest, {}
             return parts or {"notice": gr.skip()}
 
-        boxes = [part for part in outputs if part is not self.parts["grid"]]
-        event = listen(self.named(first), inputs, self.of("grid"), **FAST)
-        return event.then(self.named(rest), self.visit, boxes, **FAST)
+        event = listen(self.named(first), inputs, self.of("grid"), js=js, **FAST)
+        return event.then(self.named(rest), self.visit, list(outputs), **FAST)
 
     def then_run(self, event: Any) -> None:
         """After an edit: run at once, where that is asked for."""

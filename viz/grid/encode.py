@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from caching.marks import COVERED, LOWERED, PARTLY
+from caching.predict.evidence import BEST_DB
 from caching.predict.proxy import Tables
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -99,6 +100,23 @@ def actions_from_rows(rows: Sequence[str], *, branches: int = 2) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Here:
+    """What the runs of this visit say of the page's own picture; see caching/predict/picture.py.
+
+    Attributes:
+        level_db: how far it lies above the mean over pictures.
+        more_db: half of the interval that holds four schedules in five, besides the mean's own.
+        runs: schedules that were run of it.
+        best_db: beyond it rounding decides.
+    """
+
+    level_db: float
+    more_db: float
+    runs: int
+    best_db: float = BEST_DB
+
+
+@dataclass(frozen=True)
 class Expected:
     """PSNR against the full run that a prediction expects of the schedule on show.
 
@@ -106,12 +124,14 @@ class Expected:
         db: in the mean over pictures; None: nothing is cached, so the pictures are equal.
         low_db, high_db: where four schedules in five lie.
         source: where the prediction is from, in words.
+        here: of this picture, None before any run of it.
     """
 
     db: float | None
     low_db: float | None
     high_db: float | None
     source: str
+    here: Here | None = None
 
 
 def grid_value(

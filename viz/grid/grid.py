@@ -14,12 +14,11 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio.components.base import server
 
 from viz import palette, served
 from viz.grid.catalogue import catalogue
 from viz.grid.encode import grid_value
-from viz.grid.line import line_of
+from viz.grid.line import ADDRESS as LINE
 from viz.grid.ops import Op
 from viz.grid.parse import parse_ops
 
@@ -32,8 +31,8 @@ SCRIPTS = (
     "reshape.js", "brushes.js", "form.js", "popover.js",
     "commands.js", "palette.js", "help.js", "history.js", "toolbar.js", "readout.js", "view.js",
     "overlay.js", "faces.js", "steps.js", "layer.js", "live.js", "marks.js", "effects.js",
-    "hover.js", "select.js", "clipboard.js", "paint.js", "keys.js", "sync.js", "preview.js",
-    "main.js",
+    "hover.js", "select.js", "clipboard.js", "hold.js", "paint.js", "keys.js", "sync.js",
+    "preview.js", "main.js",
 )  # fmt: skip
 STYLES = ("grid.css", "cells.css", "effect.css", "brushes.css", "editing.css")
 
@@ -56,11 +55,12 @@ def script() -> str:
         "diverging": [(c, palette.legible(c)) for c in palette.ramp(palette.DIVERGING[1:-1], 95)],
         "hues": list(palette.BRUSH_NAMES),
         "catalogue": catalogue(),
+        "line": LINE,
     }
     text = _text(constants)
     return "\n".join((
         f"const CACHEBRUSH_LOOK = {text};",
-        "function cachebrushPaint(element, trigger, props, watch, server, mine) {",
+        "function cachebrushPaint(element, trigger, props, watch, mine) {",
         "const BAKED = {...CACHEBRUSH_LOOK, ...mine};",
         *((_FOLDER / name).read_text(encoding="utf-8") for name in SCRIPTS),
         "}",
@@ -75,10 +75,12 @@ def light(update: Any) -> Any:
 
     Gradio's page clones and compares the props of a component value by value, with every event
     that has it for an input: of a spec and a calibration that took longer than the stroke itself.
+    What is to be nothing comes as False.
     """
     if not isinstance(update, Mapping):
         return update
-    made = dict(update)
+    # None never arrives: the page would go on with what it was told before, of another model even.
+    made = {k: False if v is None and k in PROPS else v for k, v in update.items()}
     for name in ("spec", "layer", "offers"):
         if isinstance(made.get(name), Mapping):
             made[name] = _text(made[name])
@@ -162,7 +164,7 @@ class ScheduleGrid(gr.HTML):
             "props": {name: self.props.get(name) for name in PROPS},
         }
         text = _text(baked)
-        call = "cachebrushPaint(element, trigger, props, watch, server, {...MINE, base})"
+        call = "cachebrushPaint(element, trigger, props, watch, {...MINE, base})"
         config["js_on_load"] = f"const MINE = {text};\n{served.loader(ADDRESS, call)}"
         config["props"] = {}  # the script has them; twice would only make the page heavier
         return config
@@ -202,16 +204,6 @@ class ScheduleGrid(gr.HTML):
         }
         # Of a list of rows and names Gradio clones every one by itself, several times per stroke.
         return {"told": _text(told)}
-
-    @server  # type: ignore[untyped-decorator]
-    def paint(self, message: Any) -> dict[str, Any] | None:
-        """Operations by the direct way; None if there is none, and the page takes Gradio's."""
-        line = line_of(message)
-        try:
-            ops = parse_ops(message)
-        except ValueError:
-            return None  # on Gradio's way it is said what was wrong
-        return None if line is None else self.postprocess(line.answer(ops))
 
     def api_info(self) -> dict[str, Any]:
         """What an outside caller may send."""

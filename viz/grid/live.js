@@ -6,11 +6,11 @@ let live = null;
 let ran = {cells: new Uint8Array(0), steps: new Uint8Array(0)};
 let asked = {cells: new Uint8Array(0), steps: new Uint8Array(0)};
 let liveLength = 0;  // characters already read
+let endWords = "";   // what was said of the last run
 
 function setLive(raw) {
   const begun = performance.now();
-  const fits = raw && raw.run !== null && raw.run !== undefined && raw.total === model.S;
-  if (!fits) return clearLive();  // nothing, or a run of a schedule of another length
+  if (!isOfThisGrid(raw)) return clearLive();
   const fresh = !live || live.run !== raw.run || raw.data.length < liveLength;
   if (fresh) beginLive(raw);
   const was = live;
@@ -27,8 +27,17 @@ function setLive(raw) {
   placePlayhead();
   showDecided();
   checkLayer();
-  if (live.done && !(was.done && !fresh)) sayRunEnd();
+  if (live.done && !(was.done && !fresh)) {
+    sayRunEnd();
+    endWords = nodes.message.textContent;
+  }
   stats.liveMs.push(performance.now() - begun);
+}
+
+// Not nothing, nor a run on a grid of other steps or rows: another model's may still be on its way.
+function isOfThisGrid(raw) {
+  if (!raw || raw.run === null || raw.run === undefined || raw.total !== model.S) return false;
+  return !raw.asked || raw.asked.length === model.rows;
 }
 
 // A run of another name: nothing is known of it yet.
@@ -66,6 +75,8 @@ function numberRun() {
 
 function clearLive() {
   const seen = ranView();
+  if (endWords && nodes.message.textContent === endWords) say("");  // that run is of another grid
+  endWords = "";
   live = null;
   forgetRun();
   if (seen) setView("plan");

@@ -18,7 +18,10 @@ function mount() {
   listenToPointer();
   listenToKeys();
   window.addEventListener(HOVER, onForeignHover);
-  new ResizeObserver(() => { if (!stroke) layout(); if (form) placeForm(); }).observe(root);
+  new ResizeObserver(() => {
+    if (stroke) resized = true; else layout();
+    if (form) placeForm();
+  }).observe(root);
 }
 
 // A spec of another shape gets a new grid in the same place; other brushes a new legend over the
@@ -53,7 +56,7 @@ function takeLegends(was) {
 
 function takeShape(first, was) {
   const sized = model.S === was.S && model.rows === was.rows;
-  if (stroke) { stroke = null; root.classList.remove("cb-busy", "cb-panning"); }
+  if (stroke) { stroke = null; putDown(); }
   if (!first && !sized) {  // strokes on the old cells mean nothing on the new ones
     store.pending = [];
     root.dataset.pending = 0;
@@ -104,8 +107,9 @@ function later(name) {
 for (const name of Object.keys(TAKE)) watch(name, () => later(name));
 mount();
 
-// For tests and for curious people; nothing here changes anything.
+// For tests and for curious people; only `choose` changes anything.
 root.cbGrid = {
+  choose: chooseMethod,
   rows: () => formatRows(planes.cells, model),
   steps: () => formatSteps(planes.steps),
   executed: () => Array.from({length: model.rows}, (_, row) =>

@@ -112,7 +112,7 @@ function planIsRan() {
   return true;
 }
 
-// A policy's decisions in words, above the grid.
+// A policy's decisions in words, below the grid: nothing above it comes and goes.
 function showDecided() {
   const on = live && live.policy && liveLength > 0 && !(live.done && planIsRan());
   nodes.decided.hidden = !on;

@@ -62,7 +62,8 @@ function beginStroke(event) {
   const erase = event.button === 2 || allHaveBrush(target, firstPlaces(mode, at));
   stroke.to = erase ? COMPUTE : brushOn(target);
   nodes.scroll.setPointerCapture(event.pointerId);
-  root.classList.add("cb-busy");
+  setState("drawing", true);
+  hold();
   extendStroke(at);
   refreshReadouts();
   const row = inSteps ? WHOLE : mode === "steps" ? HEAD : at[0];
@@ -159,19 +160,43 @@ function refuse(target, i, to) {
   }
   if (held) return say("Locked cells stay as they are; Shift + L unlocks.", "locked");
   say("Step 0 always computes: before it nothing is stored that could be reused.", "locked");
-  root.classList.remove("cb-refused");
+  setState("refused", false);
   void root.offsetWidth;  // lets the animation start again
-  root.classList.add("cb-refused");
+  setState("refused", true);
 }
 
 function endStroke(event, keep) {
   if (!stroke || (event && event.pointerId !== stroke.id && !(stroke.fingers && event.pointerId in stroke.at))) return;
+  if (keep && event.type === "pointerup") followTo(event);
   const done = stroke;
   stroke = null;
-  root.classList.remove("cb-busy", "cb-panning");
-  if (done.id !== null && nodes.scroll.hasPointerCapture(done.id)) nodes.scroll.releasePointerCapture(done.id);
-  if (done.pan || done.fingers) return;
-  if (done.select) return endSelect(done, keep);
+  if (done.pan || done.fingers) return putDown(done.id);
+  if (done.select) {
+    endSelect(done, keep);
+    return putDown(done.id);
+  }
+  endPaint(done, keep);
+  putDown(done.id);
+}
+
+// The pointer may have been let go somewhere else than its last move told.
+function followTo(event) {
+  if (stroke.pan || stroke.fingers) return;
+  keepStill();
+  originStale = true;
+  const at = cellFrom(event.clientX, event.clientY);
+  if (at[0] !== stroke.last[0] || at[1] !== stroke.last[1]) extendStroke(at);
+}
+
+function putDown(id = null) {
+  setState("drawing", false);
+  setState("panning", false);
+  if (id !== null && nodes.scroll.hasPointerCapture(id)) nodes.scroll.releasePointerCapture(id);
+  letGo();
+}
+
+// Sent first of all: what there is to draw and to say can wait for the time it is on its way.
+function endPaint(done, keep) {
   const {target, base, to} = done, touched = [...done.touched].sort((a, b) => a - b);
   const changed = touched.filter(i => base[i] !== to).length;
   if (!keep || !changed) {
@@ -236,7 +261,7 @@ function beginPan(event) {
     x: event.clientX, y: event.clientY, left: area.scrollLeft, top: area.scrollTop, page: scrollY,
   }};
   area.setPointerCapture(event.pointerId);
-  root.classList.add("cb-panning");
+  setState("panning", true);
 }
 
 function movePan(event) {
@@ -252,7 +277,7 @@ function beginTwoFingers(event) {
   endStroke(null, false);
   stroke = {id: null, fingers: true, pan: null,
     at: {[id]: [pointer.clientX, pointer.clientY], [event.pointerId]: [event.clientX, event.clientY]}};
-  root.classList.add("cb-busy");
+  setState("drawing", true);
   say("Two fingers scroll.");
 }
 

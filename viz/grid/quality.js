@@ -226,3 +226,10 @@ function expectPsnr(q, planes, model) {
   const {db, low, high} = estimateOf(q.runs, featuresOf(q, stand.sums)), most = x => Math.min(q.best, x);
   return {db: most(db), low: most(low), high: most(high)};
 }
+
+// What is expected for one picture where {db, low} is expected over pictures; `here`: its own level.
+// caching/predict/picture.py has the formula.
+function atPicture({db, low}, {level_db, more_db, best_db}) {
+  const half = Math.hypot(db - low, more_db), mine = db + level_db, most = x => Math.min(best_db, x);
+  return {db: most(mine), low: most(mine - half), high: most(mine + half), half};
+}

@@ -61,16 +61,31 @@ function psnrText() {
       `It can say nothing of ${someOf(known.unknown)}.`],
   };
   const old = !expected &&
-    (store.pending.length || typed || (stroke && stroke.touched) || ranView());
-  const tip = [
-    "PSNR against the full run of the same seed to expect, in the mean over pictures.",
-    "Learned from " + known.source + ".",
-  ];
-  if (known.db === null) return {value: "equal", note: "", old, tip: [...tip, "Nothing is cached."]};
-  const span = `${known.low_db.toFixed(0)}–${known.high_db.toFixed(0)}`;
+    (store.pending.length || store.value.late || typed || (stroke && stroke.touched) || ranView());
+  const of = "PSNR against the full run of the same seed to expect, ", source = `Learned from ${known.source}.`;
+  if (known.db === null)
+    return {value: "equal", note: "", old, tip: [of + "in the mean over pictures.", source, "Nothing is cached."]};
+  const span = (low, high) => `${low.toFixed(0)}–${high.toFixed(0)}`, mean = span(known.low_db, known.high_db);
+  if (known.here) return {old, ...pictureText(known, mean, of, source, span)};
   return {
-    value: `${known.db.toFixed(1)} dB`, note: old ? "on release" : span, old,
-    tip: [...tip, `Four schedules in five lie within ${span} dB.`],
+    value: `${known.db.toFixed(1)} dB`, note: old ? "on release" : mean, old,
+    tip: [of + "in the mean over pictures.", source, `Four schedules in five lie within ${mean} dB.`],
+  };
+}
+
+// The same for this picture, once runs have shown how far it lies from the mean.
+function pictureText({db, low_db, here}, mean, of, source, span) {
+  const at = atPicture({db, low: low_db}, here), range = span(at.low, at.high);
+  return {
+    value: `${at.db.toFixed(1)} dB`, note: `here, ${range}`,
+    tip: [
+      of + "for this picture.",
+      `Predicted ${at.db.toFixed(1)} dB for this picture, ±${at.half.toFixed(1)}, from ${counted(here.runs, "run")} ` +
+        `of it; mean over pictures ${db.toFixed(1)} dB (${mean}).`,
+      `= ${db.toFixed(1)} ${here.level_db < 0 ? "−" : "+"} ${Math.abs(here.level_db).toFixed(1)} dB: how far this ` +
+        "picture's runs came out from their predictions, drawn towards 0 where these are few.",
+      source, `Four schedules in five lie within ${range} dB.`,
+    ],
   };
 }
 
@@ -80,8 +95,10 @@ function expectHere(shown) {
   if (!q) return null;
   const found = expectPsnr(q, shown.planes, shown.model);
   if (found.unknown) return found;
+  const told = store.value && store.value.expected;  // its level is of the picture, not of the cells
   return {
     db: found.equal ? null : found.db, low_db: found.low, high_db: found.high, source: q.source,
+    here: told && told.here || null,
   };
 }
 
@@ -99,7 +116,6 @@ function drawReadouts() {
   expected = expectHere(shown);
   staleEffects();
   const texts = allTexts(shown);
-  nodes.readouts.classList.toggle("cb-expects", !!(expected || (store.value && store.value.expected)));
   for (const [name] of READOUTS) {
     const at = nodes.readout[name], text = texts[name];
     if (at.value.textContent !== text.value) at.value.textContent = text.value;

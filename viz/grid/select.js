@@ -55,7 +55,8 @@ function beginSelect(event, at, mode) {
     select: {where, before: adding ? new Set(selection) : new Set(), moving, list: chosenList(), by: [0, 0], plan: null},
   };
   nodes.scroll.setPointerCapture(event.pointerId);
-  root.classList.add("cb-busy");
+  setState("drawing", true);
+  hold();
   anchor = at;
   if (!moving) extendSelect(at);
 }

@@ -42,6 +42,13 @@ let typed = null;                   // keyboard edits not sent yet: {target, to,
 let focusAt = [0, 1];               // row and step of the tab stop; see HEAD and WHOLE
 const HEAD = -1, WHOLE = -2;        // rows that are none: the headings, the step row
 
+// What the painter is about, for its style sheet. No class: Gradio's sheets ask for parts of classes,
+// so with one of the root's the style of every single cell would be worked out anew.
+function setState(name, on) {
+  if (on) root.dataset[name] = "";
+  else delete root.dataset[name];
+}
+
 const nodes = {};                   // parts of the page: toolbar, readouts, grid, message ...
 const geometry = {lab: 0, head: 0, whole: 0, cw: 0, ch: 0, gap: 1, group: 0, lock: 0};
 const stats = {builds: 0, moves: 0, moveMs: [], liveMs: [], sent: 0, retried: 0};

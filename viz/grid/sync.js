@@ -30,10 +30,10 @@ function travel(way) {
 function push(op) {
   store.rev++;
   store.pending.push({rev: store.rev, ...op});
-  syncHistory();
-  relabelLater();
   retries = 0;
   send();
+  syncHistory();
+  relabelLater();
 }
 
 // On the painter's line, where it has one, the answer comes in milliseconds; the event that brings
@@ -44,24 +44,49 @@ let onLine = false, restTimer = 0, restSince = 0;
 
 function send() {
   if (!store.pending.length) return;
+  const line = prop("line");
+  if (line && !onLine) ring(line);
   root.dataset.pending = store.pending.length;
   watchTheClock();
-  const line = prop("line");
-  if (!line) return tellGradio();
-  if (onLine) return;
+  if (!line) tellGradio();
+}
+
+function ring(line, method) {
+  const answer = fetch(BAKED.base + BAKED.line, {
+    method: "POST", body: JSON.stringify({line, ops: store.pending, choose: method}), priority: "high",
+  });
   onLine = true;
   stats.sent++;
   const last = store.rev, late = setTimeout(offer, LATE_MS);
   const done = value => {
     onLine = false;
     clearTimeout(late);
+    if (!value && method && !store.pending.length) return;
     if (!value) return tellGradio();  // the server has started anew, or refuses to read this
+    if (value.spec) {
+      props.spec = value.spec;
+      takeSpec(false);
+    }
     receive(value);
-    restLater();
+    if (!method) restLater();
     if (store.pending.length && store.rev > last) send();
   };
-  server.paint({line, ops: store.pending.slice()})
-    .then(answer => done(answer && JSON.parse(answer.told)), () => done(null));
+  return answer.then(found => found.ok ? found.json() : null).then(done, () => done(null));
+}
+
+// A method of the page's list, whose event waits for what this gives: the time at which its rows
+// are on the screen, but not for ever. Null: there is no line, or it is taken, and the event is all.
+const CHOSEN_MS = 400;
+
+function chooseMethod(method) {
+  flushTyped();
+  if (stroke) endStroke(null, false);
+  endPeek();
+  const line = prop("line");
+  if (!line || onLine) return null;
+  const shown = ring(line, method).then(() =>
+    new Promise(done => requestAnimationFrame(() => setTimeout(done))));
+  return Promise.race([shown, new Promise(done => setTimeout(done, CHOSEN_MS))]);
 }
 
 // What is pending goes along with whatever event comes next: a run must not start without it.
@@ -95,7 +120,7 @@ function watchTheClock() {
   clearTimeout(waitTimer);
   waitTimer = setTimeout(() => {
     if (!store.pending.length || !root.isConnected) return;
-    root.classList.add("cb-waiting");
+    setState("waiting", true);
     if (retries++ >= RETRIES) return;
     stats.retried++;
     onLine = false;  // whatever became of that message, it is not waited for any longer
@@ -104,13 +129,18 @@ function watchTheClock() {
   }, RETRY_MS);
 }
 
+// What takes the server long to find out is not in its answer to a stroke: until the event that
+// follows brings it, what was last heard stands.
+const orLast = (value, name) => (value[name] === undefined ? store.value && store.value[name] : value[name]) || null;
+
 function receive(value) {
   if (!value || !value.rows) return;  // our own operations, or nothing
   const heard = {
     rows: [...value.rows], steps: value.steps || null, ack: value.ack || 0,
-    undo: value.undo ?? null, redo: value.redo ?? null, expected: value.expected || null,
+    undo: value.undo ?? null, redo: value.redo ?? null, expected: orLast(value, "expected"),
     keys: value.keys || null,
-    locks: value.locks || [], kept: value.kept || 0, history: value.history || null, others: value.others || {},
+    locks: value.locks || [], kept: value.kept || 0, history: orLast(value, "history"), others: value.others || {},
+    late: value.expected === undefined,
     refused: value.refused ? {rev: value.refused.rev, words: String(value.refused.words)} : null,
   };
   const before = store.value ? store.value.ack : 0;
@@ -123,7 +153,7 @@ function receive(value) {
   root.dataset.pending = store.pending.length;
   if (!store.pending.length) {
     clearTimeout(waitTimer);
-    root.classList.remove("cb-waiting");
+    setState("waiting", false);
   }
   history = {undo: heard.undo, redo: heard.redo};
   const planesHeard = numbered(heard);

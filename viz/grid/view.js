@@ -13,7 +13,7 @@ function buildShell() {
   nodes.message = make("div", "cb-message", {
     role: "status", "aria-live": "polite", "data-testid": "grid-message",
   });
-  root.replaceChildren(nodes.bar, nodes.readouts, nodes.decided, nodes.scroll, nodes.key,
+  root.replaceChildren(nodes.bar, nodes.readouts, nodes.scroll, nodes.decided, nodes.key,
     nodes.message, nodes.selectionBar);
   root.id = uid;
   root.dataset.tool = store.tool;
@@ -91,6 +91,7 @@ function rowNode(row) {
 const FIT_HEIGHT = 566, FIT_HEIGHT_NARROW = 440;  // of all rows together, in pixels
 
 function layout() {
+  resized = false;
   if (!nodes.table || !model.cells) return;
   const width = root.clientWidth;
   if (!width) return;
@@ -121,6 +122,7 @@ function layout() {
   for (const name in sizes) root.style.setProperty(`--cb-n-${name}`, sizes[name] + "px");
   root.dataset.size = small >= 16 ? "large" : small >= 9 ? "medium" : "small";
   root.classList.toggle("cb-dense", dense);
+  fixTable();
   const every = g.cw >= 20 ? 1 : g.cw >= 10 ? (S > 60 ? 10 : 5) : 10;
   stepHeads.forEach((node, s) => node.classList.toggle("cb-tick", s % every === 0));
   originStale = true;
@@ -129,11 +131,21 @@ function layout() {
   overlayLater();
 }
 
+// The table's size as a number, so that painting in it never has the page around laid out anew.
+function fixTable() {
+  const {scroll} = nodes;
+  scroll.classList.remove("cb-fixed");
+  const sizes = {wide: scroll.offsetWidth, tall: scroll.offsetHeight};
+  for (const name in sizes) scroll.style.setProperty(`--cb-n-${name}`, sizes[name] + "px");
+  scroll.classList.add("cb-fixed");
+}
+
 const leftOf = s => geometry.lab + s * geometry.cw + (s > 0 ? geometry.lock : 0);
 const topOf = row => row * geometry.ch + blockOf(row) * geometry.group;
 
 // Cells by arithmetic: asking the page which element lies under a pointer would force a layout at
 // every move. The origin is measured once and again after anything scrolled or resized.
+let resized = false;  // while a stroke was in hand
 let origin = {x: 0, y: 0}, frameBox = null, originStale = true;
 
 function cellFrom(clientX, clientY) {

@@ -60,7 +60,8 @@ class Calibrates:
                 parts: Parts = {"calibrating": line_html(visit, self.engine, stand)}
                 if stand.kept is not None and stand.kept is not shown:
                     shown = stand.kept
-                    parts["grid"] = gr.update(quality=visit.quality())
+                    parts["grid"] = gr.update(quality=visit.quality(), value=visit.value())
+                    parts["known"] = visit.known_as
                 yield parts
         except Exception as error:
             failure = error

@@ -47,6 +47,7 @@ class Edits:
         parts: Parts = {}
         if setting_of(now) != setting_of(before):
             grid["quality"] = visit.quality()
+            parts["known"] = visit.known_as
             parts["calibrating"] = line_html(visit, self.engine)
         if now.schedule.actions.shape != before.schedule.actions.shape or now.model != before.model:
             grid |= {"spec": visit.spec(), "layer": visit.layer(), "live": None}
@@ -109,12 +110,11 @@ class Edits:
         same = visit.state.settings == before
         return parts if same else {**parts, **settings_parts(visit.state)}
 
-    def ahead(self, ops: tuple[Op, ...], visit: Visit) -> dict[str, Any]:
-        """The painter sent operations on its line: its value at once, `strokes` brings the rest."""
+    def ahead(self, ops: tuple[Op, ...], visit: Visit) -> None:
+        """The painter sent operations on its line; `strokes` brings the page up to date with it."""
         visit.behind = visit.before
-        with contextlib.suppress(ValueError):  # the value says so, and `strokes` gives a notice
+        with contextlib.suppress(ValueError):  # the state says so, and `strokes` gives a notice
             _taken(visit, Strokes(ops))
-        return visit.value()
 
     def configure(self, label: Any, seed: Any, cfg_scale: Any, sampler: Any, visit: Visit) -> Parts:
         """Class, seed, guidance or sampler changed."""

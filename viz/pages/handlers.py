@@ -16,6 +16,7 @@ from viz import text
 from viz.grid.line import open_line
 from viz.live import Loaded
 from viz.pages import asked, studio
+from viz.pages.chosen import chosen
 from viz.pages.edits import Parts, refusal
 from viz.pages.studies import Studies
 from viz.pages.sure import line_html
@@ -36,7 +37,9 @@ class Handlers(Studies):
             if link
             else {"notice": studio.notice_html(text.RECORDED, "busy")}
         )
-        line = visit.line = open_line(lambda ops: self.ahead(ops, visit))
+        line = visit.line = open_line(
+            lambda ops: self.ahead(ops, visit), visit.told, lambda name: chosen(self, name, visit)
+        )
         yield {**parts, "grid": {**parts.get("grid", gr.update()), "line": line.token}}
         try:
             loaded = self.engine.wait(name)

@@ -39,7 +39,7 @@ class Kept:
         if result.policy is not None:
             return
         settings = Settings(result.label, result.seed, result.cfg_scale, result.sampler)
-        key = (result.model, settings, _paint(result.schedule))
+        key = (result.model, settings, paint_of(result.schedule))
         self._found[key] = result
         self._found.move_to_end(key)
         while len(self._found) > 1 and sum(map(size_mib, self._found.values())) > self._max_mib:
@@ -80,11 +80,11 @@ def size_mib(result: Result) -> float:
 
 
 def _key(state: ViewState, entry: Entry) -> Hashable:
-    return (state.model.name, entry.settings or state.settings, _paint(entry.schedule))
+    return (state.model.name, entry.settings or state.settings, paint_of(entry.schedule))
 
 
 @lru_cache(maxsize=2048)  # a history asks for all of its schedules after every stroke
-def _paint(schedule: Schedule) -> Hashable:
+def paint_of(schedule: Schedule) -> Hashable:
     """A schedule by what its cells and steps do, however its legends are sorted."""
     return (
         schedule.actions.shape,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.resources import files
 
 import gradio as gr
@@ -11,6 +12,7 @@ from viz import served
 from viz.compare.compare import ADDRESS as STAGE
 from viz.figures.page import FIGURE_CSS, HOVER_HEAD
 from viz.grid.grid import ADDRESS as PAINTER
+from viz.methods import choices
 from viz.pages.keep import KEEP_HEAD, KEEP_STYLE
 
 _HERE = files(__package__)
@@ -26,6 +28,10 @@ STYLE = (
 # A link pasted over the address of an open page opens it anew.
 _PARETO = f"<script>{(_HERE / 'pareto.js').read_text(encoding='utf-8')}</script>"
 _TABS = f"<script>{(_HERE / 'tabs.js').read_text(encoding='utf-8')}</script>"
+_NAMES = json.dumps(dict(choices())).replace("</", "<\\/")
+_CHOOSE = (
+    f"<script>{{const NAMES = {_NAMES};\n{(_HERE / 'choose.js').read_text('utf-8')}}}</script>"
+)
 _GLOSSARY = f"<script>{(_HERE / 'glossary.js').read_text(encoding='utf-8')}</script>"
 HEAD = (
     served.preload(PAINTER, "script")
@@ -35,8 +41,11 @@ HEAD = (
     + _PARETO
     + _GLOSSARY
     + _TABS
+    + _CHOOSE
     + "<script>addEventListener('hashchange', () => location.reload())</script>"
 )
+# What the event of the list of methods waits for, see choose.js.
+CHOOSE_JS = "async (...given) => { await window.cbChosen; return given; }"
 SAY_JS = (_HERE / "say.js").read_text(encoding="utf-8")
 LINK_JS = (_HERE / "link.js").read_text(encoding="utf-8")
 PARETO_JS = "(asked, ...rest) => [window.cbParetoAsked ?? null, ...rest]"

@@ -6,7 +6,7 @@ import logging
 import operator
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -15,6 +15,7 @@ import numpy as np
 from caching.learn.trainers import TRAINERS
 from caching.measure.result import Result
 from caching.methods import Method, Plan, Unready
+from caching.methods.budget import Budget
 from caching.schedule import Schedule
 from viz import text
 from viz.grid.ops import Op
@@ -48,7 +49,7 @@ class Look:
 
     Attributes:
         plan: None if there is none yet.
-        missing: what there would have to be first.
+        missing: what there would have to be first, or for a better one.
         words: why there is no plan.
         wrong: whether nothing can help: the method does not go with this model or step count.
     """
@@ -79,11 +80,11 @@ class Methods(Runs):
         The same method again does paint, where anything has changed since.
         """
         with visit.choosing:
-            left = (visit.state, visit.tables, visit.method)
+            left = (visit.state, visit.tables, visit.method, visit.known)
             if visit.chose[:1] == (name,) and all(map(operator.is_, visit.chose[1:], left)):
                 return {}
             parts = self.choose(name, visit)
-            visit.chose = (name, visit.state, visit.tables, visit.method)
+            visit.chose = (name, visit.state, visit.tables, visit.method, visit.known)
         return parts
 
     def turn(self, name: Any, *given: Any) -> Parts:
@@ -110,9 +111,25 @@ class Methods(Runs):
             return {"curves": gr.skip()}
         return self.threshold_curves(visit)
 
+    def settled(self, visit: Visit) -> Parts:
+        """As `curves_once`; and what was painted for now gives way to what is worked out."""
+        parts, method, before = self.curves_once(visit), visit.provisional, visit.state
+        look = None if method is None else self._look(visit, method, patient=True)
+        if method is None or look is None or look.plan is None:
+            return parts
+        if visit.provisional is not method or visit.state is not before:
+            return parts  # something newer has been painted meanwhile
+        visit.provisional = None
+        parts |= box_parts(visit, method, look) | self._paint(visit, method, look.plan)
+        if not parts["notice"]:
+            parts["notice"] = studio.notice_html(text.SETTLED)
+        return parts
+
     def _apply(self, visit: Visit, method: Method) -> Parts:
         """Paint what a method makes, or say in its box what it needs."""
         look, before = self._look(visit, method), visit.state
+        now = look.plan is not None and look.plan.provisional
+        visit.provisional = method if now else None
         parts = box_parts(visit, method, look)
         if look.plan is not None and look.plan.policy is None:
             parts |= self._paint(visit, method, look.plan)
@@ -128,13 +145,16 @@ class Methods(Runs):
         schedule = with_brushes(plan.schedule, own_brushes(visit.state))
         return self._dispatch(visit, Repaint(method.words, schedule, GROUP + method.name))
 
-    def _look(self, visit: Visit, method: Method) -> Look:
+    def _look(self, visit: Visit, method: Method, *, patient: bool = False) -> Look:
         """What the method makes of what is known; never runs the model."""
         change = known_change(visit)
-        setting = self.engine.setting(visit.state, change=change, learned=visit.learned)
+        setting = self.engine.setting(
+            visit.state, change=change, learned=visit.learned, patient=patient
+        )
         watched = Watched(setting or RecordedSetting(visit.state, change))
         try:
-            return Look(method.plan(watched))
+            plan = method.plan(watched)
+            return Look(plan, "calibration" if plan.improvable else "")
         except Unready as error:
             return Look(missing=watched.missing or "calibration", words=str(error))
         except ValueError as error:
@@ -147,7 +167,12 @@ class Methods(Runs):
     def box(self, visit: Visit) -> Parts:
         """The box of the chosen method for what is known by now; nothing is painted."""
         method = visit.method
-        return {} if method is None else box_parts(visit, method, self._look(visit, method))
+        if method is None:
+            return {}
+        look = self._look(visit, method)
+        if isinstance(method, Budget) and look.plan is not None and _is_older(visit, look.plan):
+            look = replace(look, words=text.OLDER.format(title=method.title))
+        return box_parts(visit, method, look)
 
     # -- what changes the box from outside --------------------------------------------------
 
@@ -229,7 +254,7 @@ class Methods(Runs):
         """
         method, state = visit.method, visit.state
         assert method is not None
-        if not (look := self._look(visit, method)).missing:
+        if not (look := self._look(visit, method, patient=True)).missing:
             if look.plan is None:
                 yield self._refuse(visit, sentence(look.words))
             return look.plan
@@ -261,6 +286,14 @@ class Methods(Runs):
         if visit.session.at_rest:
             yield {"notice": studio.notice_html(text.STOPPED)}
         return None
+
+
+def _is_older(visit: Visit, plan: Plan) -> bool:
+    """Whether the grid is the chosen method's own, of something else than it would go by now."""
+    state, method = visit.state, visit.method
+    mine = method is not None and state.now.painted_by == (method.words, GROUP + method.name)
+    same_shape = plan.schedule.actions.shape == state.schedule.actions.shape
+    return mine and not (same_shape and studio.same_paint(plan.schedule, state.schedule))
 
 
 def own_brushes(state: ViewState) -> Schedule:

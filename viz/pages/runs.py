@@ -143,6 +143,8 @@ class Runs(Edits):
         visit.tables = result.tables
         visit.rev += 1
         grid: dict[str, Any] = {"spec": visit.spec(), "layer": visit.layer()}
+        if visit.level.runs:  # what is expected of this picture has changed with its run
+            grid["value"] = visit.value()
         if visit.state.schedule.actions.shape == result.schedule.actions.shape:
             grid["live"] = studio.executed_of(result)
         last = live_frame(f"run{visit.rev}", "cached", 0, 1, None, "done", done=True)

@@ -35,6 +35,7 @@ SAMPLER_NAMES: Mapping[str, str] = {
 STOCHASTIC = frozenset({"ddpm"})
 
 
+SHORT_NOTICE = 90  # characters that every width of the page has room for
 # Ours is what Save gives.
 EXPORTS = [(e.label, name) for name, e in EXPORTERS.items() if name != "cachebrush"]
 
@@ -151,9 +152,10 @@ def notice_html(text: str, kind: str = "info") -> str:
     if not text:
         return ""
     role = "alert" if kind == "error" else "status"
+    stop = ' tabindex="0"' if len(text) > SHORT_NOTICE else ""  # the page cuts it until looked at
     return (
-        f'<div class="cb-notice cb-{kind}" role="{role}" data-testid="notice" data-kind="{kind}">'
-        f"{html.escape(text)}</div>"
+        f'<div class="cb-notice cb-{kind}" role="{role}" data-testid="notice" data-kind="{kind}"'
+        f"{stop}><span>{html.escape(text)}</span></div>"
     )
 
 

@@ -12,15 +12,16 @@ from caching.learn.store import Learned
 from caching.measure.result import Result, load_result
 from caching.methods import Method
 from caching.predict.kept import For, shipped
+from caching.predict.kept import Kept as Prediction
 from caching.predict.packed import Packed, pack
+from caching.predict.picture import Level
 from caching.predict.proxy import Tables
-from caching.predictors.reuse import Reuse
-from caching.predictors.taylor import Taylor
 from viz import text
 from viz.calibrating import Predictions
 from viz.causes import Found
 from viz.figures.curves import similarity_curves
-from viz.grid.encode import Expected
+from viz.front import NOTHING
+from viz.grid.encode import Expected, Here
 from viz.grid.line import Line
 from viz.grid.show import value_of
 from viz.methods import alpha_of
@@ -28,8 +29,7 @@ from viz.numbers import numbers_html
 from viz.pages import studio
 from viz.pages.course import Course
 from viz.pages.kept import Kept
-from viz.pareto import Ahead
-from viz.ran import History
+from viz.ran import History, is_known
 from viz.session import Session
 from viz.state import ViewState
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from caching.measure.focus import Focus
     from caching.models.family import Family
 
+LATER = ("expected", "history")  # of the painter's value
 RECORDED = Path(__file__).resolve().parents[2] / "presets" / "runs" / "first"
 
 
@@ -51,7 +52,8 @@ class Visit:
         self.history = History()  # all runs of this visit made small, for the Pareto plot
         self.history.note(result, state)
         self.improved = 0  # searches begun
-        self.front: tuple[Ahead, ...] = ()  # predicted, of the budget's schedules
+        self.front = NOTHING  # predicted, of the budget's schedules
+        self.provisional: Method | None = None  # painted for now, until its best is worked out
         self.rev = 1
         self.rest: dict[str, Any] = {}  # of the last edit: what the page is still to be told
         self.choosing = Lock()  # held while a choice of a method is answered
@@ -118,17 +120,22 @@ class Visit:
 
     def expected(self) -> Expected | None:
         """PSNR to expect of the grid, where a calibration is known for this model and setting."""
-        schedule, packed = self.state.schedule, self._packed
-        used = schedule.compact()
-        # It was learned from reuse and Taylor forecasts alone, and knows nothing of the others.
-        strange = any(type(p) not in (Reuse, Taylor) for p in used.legend) or used.step_legend
-        if packed is None or strange:
+        # In the page's own numbers, so that releasing the pointer changes nothing.
+        schedule, kept = self.state.schedule, self.prediction
+        if kept is None or not is_known(schedule):
             return None
-        kept = packed.kept  # the page's own numbers, so that releasing the pointer changes nothing
+        here = self.level
+        mine = Here(here.db, here.more_db, here.runs) if here.runs else None
         if schedule.is_full:
-            return Expected(None, None, None, kept.source)
+            return Expected(None, None, None, kept.source, mine)
         found = kept.predict(schedule)
-        return Expected(found.db, found.low_db, found.high_db, kept.source)
+        return Expected(found.db, found.low_db, found.high_db, kept.source, mine)
+
+    @property
+    def level(self) -> Level:
+        """How far the page's picture lies from the mean over pictures, by the runs of it here."""
+        kept = self.prediction
+        return Level() if kept is None else self.history.level(self.state, kept)
 
     @property
     def setting(self) -> For:
@@ -137,11 +144,28 @@ class Visit:
         return For(self.weights_hash, self.state.schedule.steps, float(s.cfg_scale), s.sampler)
 
     @property
-    def _packed(self) -> Packed | None:
-        """The calibration for this model and setting, as the page has it."""
+    def known(self) -> Prediction | None:
+        """What predicts PSNR for this model and setting: shipped, else calibrated here."""
         known = self.predictions
-        kept = shipped(self.setting) if known is None else known.find(self.setting)
+        return shipped(self.setting) if known is None else known.find(self.setting)
+
+    @property
+    def known_as(self) -> str:
+        """Another word for every other setting, and for every better prediction of one."""
+        packed = self._packed
+        return f"{self.setting} {'' if packed is None else packed.data['key']}"
+
+    @property
+    def _packed(self) -> Packed | None:
+        """What predicts PSNR, as the page has it."""
+        kept = self.known
         return None if kept is None else pack(kept)
+
+    @property
+    def prediction(self) -> Prediction | None:
+        """What predicts PSNR, in exactly the page's numbers."""
+        packed = self._packed
+        return None if packed is None else packed.kept
 
     def quality(self) -> dict[str, Any] | None:
         """What the painter predicts PSNR with, under half a megabyte; None: nothing is known."""
@@ -152,6 +176,11 @@ class Visit:
         """What the painter is told of the state."""
         state = self.state
         return value_of(state, self.expected(), lambda e: self.kept.words(state, e))
+
+    def told(self) -> dict[str, Any]:
+        """The same at once, without what takes long to find out: the event that follows has it."""
+        value = value_of(self.state)
+        return {name: value[name] for name in value if name not in LATER}
 
     def spec(self) -> dict[str, Any]:
         """What the painter must know besides the schedule."""
