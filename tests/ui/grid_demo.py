@@ -9,6 +9,7 @@ import contextlib
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -43,6 +44,8 @@ from viz.state import Entry, ModelFacts, Repaint, Settings, Strokes, UseModel, V
 
 SETTINGS = Settings(0, 0, 2.0, "ddim")
 LAGS = 4
+GATE = threading.Event()  # what a handler of negative delay waits for
+GATE_S = 60
 # One of every kind of cost: nothing, a known part of a branch, an unknown one, the whole branch.
 LEGEND: tuple[Predictor, ...] = (Reuse(), Taylor(), Tokens(0.25), LowRank(8), Skip())
 STEP_LEGEND: tuple[StepAction, ...] = (
@@ -204,7 +207,7 @@ def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
                     "preset": "Every 3rd", "reset": "Full", "run": "Run", "spoil": "Run, spoiled",
                     "decide": "Decide", "bake": "Bake", "stop": "Stop", "big": "28 x 50",
                     "small": "3 x 8", "brushes": "Forecast", "point": "Point", "hide": "Hide",
-                    "show": "Show", "late": "Late answer",
+                    "show": "Show", "late": "Late answer", "afresh": "Afresh", "answer": "Answer",
                 }.items()
             }  # fmt: skip
         with gr.Row():
@@ -223,7 +226,10 @@ def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
             )
 
         def on_input(ops: tuple[Op, ...], held: Session, delay: float, count: float) -> Any:
-            time.sleep(delay or 0.0)
+            if delay and delay < 0:
+                GATE.wait(GATE_S)
+            else:
+                time.sleep(delay or 0.0)
             before = held.state
             with contextlib.suppress(Refused):
                 held.dispatch(Strokes(ops))
@@ -294,6 +300,20 @@ def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
             buttons[name].click(shape, session, grid, **quiet)
         for name, visible in (("hide", False), ("show", True)):
             buttons[name].click(lambda v=visible: gr.update(visible=v), None, grid, **quiet)
+
+        def afresh() -> tuple[Any, ...]:
+            """All as in a page just opened; the painter itself must be hidden meanwhile."""
+            GATE.clear()
+            value = value_of(first, expected(first))
+            shown = gr.update(
+                value=value, spec=spec(first), layer=layer_of(steps, blocks), live=None,
+                spot=None, visible=True,
+            )  # fmt: skip
+            return shown, Session(first), "", 0, 0.0, ""
+
+        everything = [grid, session, saw, calls, slow, late_said]
+        buttons["answer"].click(GATE.set, **quiet)
+        buttons["afresh"].click(afresh, None, everything, **quiet)
         buttons["point"].click(lambda: gr.update(spot={"row": 6, "step": 9}), None, grid, **quiet)
     return demo
 

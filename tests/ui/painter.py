@@ -18,6 +18,31 @@ class Painter:
         page.wait_for_selector("#grid .cb-cell")
         page.wait_for_function("document.querySelector('#slow input') !== null")
 
+    def afresh(self) -> None:
+        """Make of a used page what a page just opened is: a new session and a new painter."""
+        self.page.mouse.move(0, 0)
+        self.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+        self.page.click("#hide")
+        self.page.wait_for_selector("#grid .cb-cell", state="detached")
+        self.page.evaluate("delete window.cachebrushGrids.grid")
+        self.page.click("#afresh")
+        self.page.wait_for_selector("#grid .cb-cell")
+        self.page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
+
+    def hold(self) -> None:
+        """Let the server answer no stroke before `answer`."""
+        self.page.fill("#slow input", "-1")
+        self.page.press("#slow input", "Tab")
+        self.page.evaluate("scrollTo(0, 0)")  # back from the field to the grid
+        self.page.evaluate("scrollTo(0, 0)")  # the field is far below the grid
+
+    def answer(self) -> None:
+        """Let it answer what it held, and from now on all at once."""
+        self.page.fill("#slow input", "0")
+        self.page.press("#slow input", "Tab")
+        self.page.click("#answer")
+        self.page.evaluate("scrollTo(0, 0)")
+
     def js(self, expression: str, argument: Any = None) -> Any:
         return self.page.evaluate(
             f"a => {{ const g = document.querySelector('#grid .cb-grid').cbGrid; "

@@ -87,8 +87,10 @@ def test_axe_finds_nothing_serious_in_any_view(app: Callable[..., Any], size: st
     assert too_wide(page) <= 0 and faults(page) == []
 
 
-def test_the_switch_and_the_glossary_work_by_keyboard_alone(app: Callable[..., Any]) -> None:
-    page = app(view="demo", viewport={"width": 1280, "height": 800})
+def test_the_switch_and_the_glossary_work_by_keyboard_alone_and_nothing_moves(
+    app: Callable[..., Any],
+) -> None:
+    page = app(view="demo", viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     assert too_wide(page) <= 0
     tabs = page.locator("#view [role=tab]")
     stop = page.locator("#view [role=tablist] > [tabindex='0']")
@@ -119,10 +121,12 @@ def test_the_switch_and_the_glossary_work_by_keyboard_alone(app: Callable[..., A
     page.keyboard.press("Escape")
     expect(dialog).not_to_be_visible()
     assert page.evaluate("document.activeElement.dataset.term") == "PSNR"
+    _every_link_to_the_glossary_leads_somewhere(page)
+    switch(page, "demo")
+    _nothing_moves_for_those_who_ask_for_less_motion(page)
 
 
-def test_every_link_to_the_glossary_leads_somewhere(app: Callable[..., Any]) -> None:
-    page = app(ready=False)
+def _every_link_to_the_glossary_leads_somewhere(page: Any) -> None:
     sought = set(
         page.evaluate("[...document.querySelectorAll('[data-term]')].map(e => e.dataset.term)")
     )
@@ -132,8 +136,7 @@ def test_every_link_to_the_glossary_leads_somewhere(app: Callable[..., Any]) -> 
     assert len(sought) > 15 and sought - {""} <= there
 
 
-def test_nothing_moves_for_those_who_ask_for_less_motion(app: Callable[..., Any]) -> None:
-    page = app(view="demo", reduced_motion="reduce")
+def _nothing_moves_for_those_who_ask_for_less_motion(page: Any) -> None:
     page.locator("#another").click()
     moving = page.evaluate(
         """document.getAnimations().filter(a => a.effect?.target?.closest?.('[class*="cb-"]'))

@@ -18,6 +18,7 @@ from tests.ui import compare_fixtures as data
 from viz import palette
 
 STATE = "document.querySelector('.cb-compare')?.cbCompare?.state()"
+PLOT = "document.querySelector('#curves .js-plotly-plot')"
 READY = f"({STATE})?.ready.length === 3"
 SEEN = "window.seen = []; addEventListener('cachebrush:hover', e => seen.push(e.detail))"
 
@@ -83,6 +84,13 @@ def until(
     return now
 
 
+def drawn(page: Page) -> None:
+    """Wait until what has changed is on the screen: the frame after the next one."""
+    page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+
+
 def test_divider_by_keyboard(page: Page) -> None:
     divider = page.get_by_role("slider", name="Divider between the two pictures")
     divider.press("Home")
@@ -123,7 +131,7 @@ def test_modes_show_their_parts(page: Page) -> None:
     }
     for name, (divider, panes, difference) in shown.items():
         page.get_by_role("radio", name=name).click()
-        page.wait_for_timeout(60)
+        drawn(page)
         assert page.locator(".cbc-divider").is_visible() is divider, name
         assert page.locator(".cbc-left canvas").is_visible() is panes, name
         assert page.locator(".cbc-legend").is_visible() is difference, name
@@ -140,7 +148,7 @@ def test_difference_numbers_equal_numpy(page: Page) -> None:
     for step, key in ((3, "End"), (2, "ArrowLeft")):  # the final picture, and one of the sheet
         track.press(key)
         now = until(page, lambda s, step=step: s["step"] == step and s["difference"] is not None)
-        page.wait_for_timeout(60)
+        drawn(page)
         now = state(page)
         want = cached[step] - full[step]
         got = now["difference"]
@@ -148,7 +156,7 @@ def test_difference_numbers_equal_numpy(page: Page) -> None:
         assert got["mean"] == pytest.approx(np.abs(want).mean(), abs=1e-9)
         assert got["bias"] == pytest.approx(want.mean(), abs=1e-6)
         page.get_by_role("radio", name="×16").click()
-        page.wait_for_timeout(60)
+        drawn(page)
         # Strictly beyond 255 levels; float32 sums of thirds, so compare whole channel sums.
         beyond = int((np.abs(want.sum(-1)) * 16 > 255 * 3).sum())
         assert state(page)["difference"]["beyond"] == beyond
@@ -186,7 +194,7 @@ def test_scrubber_aligns_different_step_counts(page: Page) -> None:
         want = min(data.FEWER - 1, max(0, int(np.floor(share * data.FEWER + 0.5)) - 1))
         assert now["shows"] == {"left": step, "right": want}
         track.press("]")
-    page.wait_for_timeout(60)
+    drawn(page)
     assert track.get_attribute("aria-valuenow") == "19"
     assert track.get_attribute("aria-valuemax") == "19"
     words = page.locator(".cbc-each").inner_text()
@@ -200,7 +208,7 @@ def test_cards_swap_sides(page: Page) -> None:
     assert (state(page)["left"], state(page)["right"]) == ("cached", "full")
     page.get_by_label("12 plain steps on the left").click()
     assert (state(page)["left"], state(page)["right"]) == ("fewer", "full")
-    page.wait_for_timeout(60)
+    drawn(page)
     assert page.get_by_label("12 plain steps on the left").get_attribute("aria-pressed") == "true"
 
 
@@ -248,14 +256,14 @@ def test_stop_takes_the_preview_away(page: Page) -> None:
 def test_missing_source_has_words_and_no_broken_image(page: Page) -> None:
     page.click("#waiting")
     until(page, lambda s: s["ready"] == ["full"])
-    page.wait_for_timeout(60)
+    drawn(page)
     assert page.locator(".cbc-right .cbc-words").inner_text() == "press Run to make it"
     assert page.locator(".cbc-right canvas").is_hidden()
     assert page.locator(".cbc-card").nth(2).inner_text().startswith("not run yet")
     images = "[...document.querySelectorAll('.cb-compare img')].filter(i => !i.hidden)"
     assert page.evaluate(f"{images}.every(i => i.naturalWidth > 0)")
     page.get_by_role("radio", name="Difference").click()
-    page.wait_for_timeout(60)
+    drawn(page)
     assert page.locator(".cbc-numbers").inner_text() == "Nothing to subtract yet."
 
 
@@ -280,16 +288,21 @@ def test_hover_from_the_grid_lights_a_tick_and_moves_nothing(page: Page) -> None
 def test_plotly_hover_speaks_also_after_a_new_plot(page: Page) -> None:
     for again in (False, True):
         if again:
+            page.evaluate(f"window.before = {PLOT}._fullData")
             page.click("#replot")
-            page.wait_for_timeout(800)
+            page.wait_for_function(f"{PLOT}?._ev && {PLOT}._fullData !== before")
         page.evaluate("seen.length = 0")
         plot = page.locator("#curves .nsewdrag").first
         plot.scroll_into_view_if_needed()
         box = plot.bounding_box()
         assert box
-        page.mouse.move(box["x"] + box["width"] * 12 / 19, box["y"] + box["height"] * 0.5)
-        page.mouse.move(box["x"] + box["width"] * 12 / 19, box["y"] + box["height"] * 0.8, steps=4)
-        page.wait_for_function("seen.some(d => d.source === 'curves' && d.block !== null)")
+        x, y, height = box["x"] + box["width"] * 12 / 19, box["y"], box["height"]
+        end = time.monotonic() + 40
+        while not page.evaluate("seen.some(d => d.source === 'curves' && d.block !== null)"):
+            assert time.monotonic() < end, "nothing was heard of the curves"
+            page.mouse.move(x, y + height * 0.5)
+            page.mouse.move(x, y + height * 0.8, steps=4)
+            drawn(page)
         told = page.evaluate("seen.filter(d => d.source === 'curves' && d.block !== null).at(-1)")
         assert told["branch"] == "attn" and told["step"] == 12 and 0 <= told["block"] < data.BLOCKS
         page.mouse.move(5, 5)
@@ -302,7 +315,7 @@ def test_phone_has_no_sideways_scroll(browser: Browser, address: str, shared: Pa
     phone.wait_for_function(READY, timeout=60_000)
     for mode in ("Divider", "Side by side", "Difference"):
         phone.get_by_role("radio", name=mode).click()
-        phone.wait_for_timeout(80)
+        drawn(phone)
         assert phone.evaluate("document.documentElement.scrollWidth") <= 390, mode
     ink = phone.locator(".cbc-held").evaluate("n => getComputedStyle(n).color")
     assert sum(int(c) for c in ink[4:-1].split(",")) > 3 * 160  # light ink on dark paper

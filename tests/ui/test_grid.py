@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.ui.painter import EVERY_3RD, FULL, Painter, count
 
@@ -65,7 +66,10 @@ def test_undo_and_redo_by_keys_reach_strokes_and_presets(painter: Painter) -> No
         )
         assert painter.settle() == expected
     painter.page.click(".cb-pair button:first-child")
-    painter.page.wait_for_timeout(200)
+    painter.page.wait_for_function(
+        "rows => document.querySelector('#grid .cb-grid').cbGrid.rows().join() === rows",
+        arg=",".join(painted),
+    )
     assert painter.settle() == painted
 
 
@@ -156,9 +160,10 @@ def test_keyboard_alone(painter: Painter) -> None:
 def test_cells_have_names_with_age_and_timestep(painter: Painter) -> None:
     painter.drag((14, 11), (14, 12))
     painter.settle()
-    painter.page.wait_for_timeout(200)  # labels follow the stroke
-    label = painter.page.get_attribute(".cb-cell[data-row='14'][data-step='12']", "aria-label")
-    assert label == "block 7, attention, step 12 of 20, t 400: reuse, age 2"
+    cell = painter.page.locator(".cb-cell[data-row='14'][data-step='12']")  # labels come after it
+    expect(cell).to_have_attribute(
+        "aria-label", "block 7, attention, step 12 of 20, t 400: reuse, age 2"
+    )
     assert "Reuse: 2 cells" in painter.message()
     roles = painter.page.evaluate(
         "[...new Set([...document.querySelectorAll('.cb-table [role]')].map(n => n.role))].sort()"
@@ -167,13 +172,13 @@ def test_cells_have_names_with_age_and_timestep(painter: Painter) -> None:
 
 
 def test_a_reset_to_the_same_rows_still_arrives(painter: Painter) -> None:
-    painter.page.fill("#slow input", "0.6")
-    painter.page.press("#slow input", "Tab")
+    painter.hold()
     painter.drag((0, 1), (0, 19))
     assert count(painter.rows(), "1") == 19
     painter.page.click("#reset")  # answers at once with the rows it always had
-    painter.page.wait_for_timeout(250)
+    painter.page.wait_for_function("document.querySelector('#saw textarea').value !== ''")
     assert count(painter.rows(), "1") == 19  # the stroke is still pending: kept on top
+    painter.answer()
     painter.settle()
     painter.page.click("#reset")
     painter.page.wait_for_function(
@@ -183,12 +188,11 @@ def test_a_reset_to_the_same_rows_still_arrives(painter: Painter) -> None:
 
 
 def test_nothing_is_lost_when_events_are_dropped(painter: Painter) -> None:
-    painter.page.fill("#slow input", "0.3")
-    painter.page.press("#slow input", "Tab")
-    painter.page.wait_for_timeout(100)
+    painter.hold()
     for row in range(10):
         painter.drag((row, 1), (row, 19), samples=2)
     rows = painter.rows()
+    painter.answer()
     assert count(rows, "1") == 190
     assert painter.settle() == rows
     assert float(painter.page.input_value("#calls input")) < 10  # so events were dropped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -24,8 +25,7 @@ def test_a_brush_is_added_with_parameters_painted_and_undone(painter: Painter) -
     cell = painter.page.locator(".cb-cell[data-row='4'][data-step='3']")
     assert "cb-look-forecast" in cell.get_attribute("class")
     assert cell.get_attribute("data-l") == "T"  # not by colour alone
-    painter.page.wait_for_timeout(200)
-    assert cell.get_attribute("aria-label").endswith("taylor (3), age 2")
+    expect(cell).to_have_attribute("aria-label", re.compile(r"taylor \(3\), age 2$"))
     painter.press("Control+z")
     assert painter.settle() == FULL and painter.legend()[2] == "Taylor (3)"
     painter.press("Control+z")
@@ -188,9 +188,7 @@ def test_a_stroke_on_its_way_keeps_its_brush_when_the_legend_changes(painter: Pa
     """The server is slow: the removal of brush 2 and a stroke with brush 3 reach it together."""
     painter.add_brush("taylor")
     painter.add_brush("skip")
-    painter.page.fill("#slow input", "1.5")
-    painter.page.press("#slow input", "Tab")
-    painter.page.wait_for_timeout(100)
+    painter.hold()
     painter.drag((20, 2), (20, 3))  # keeps the server busy while the next two wait
     painter.choose(2)
     form = painter.open_form(edit=True)
@@ -198,6 +196,7 @@ def test_a_stroke_on_its_way_keeps_its_brush_when_the_legend_changes(painter: Pa
     painter.choose(3)
     painter.drag((1, 2), (1, 5))
     assert painter.js("g.state().pending") == 3
+    painter.answer()
     painter.page.wait_for_selector(".cb-brushes [data-id='3']", state="detached")
     painter.drag((3, 2), (3, 5))
     rows = painter.settle()

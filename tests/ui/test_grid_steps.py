@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_covered_cells_look_covered_and_cost_nothing(stepped: Painter) -> None:
     page = stepped.page
     before = stepped.js("g.predict()")
     stepped.drag((WHOLE, 5), (WHOLE, 5))
-    page.wait_for_timeout(200)
+    expect(page.locator(".cb-cell.cb-covered")).to_have_count(20)
     covered = page.eval_on_selector_all(
         ".cb-cell.cb-covered", "all => all.map(n => [+n.dataset.row, +n.dataset.step])"
     )
@@ -202,9 +203,10 @@ def test_a_policy_shows_what_it_decides_and_bake_makes_paint_of_it(painter: Pain
     assert "score 0.0259 < limit 0.05: reused" in page.inner_text(".cb-tip")
     page.mouse.move(*painter.at(WHOLE, 5))
     assert "> limit 0.05: computed" in page.inner_text(".cb-tip")
-    page.wait_for_timeout(200)
-    label = page.locator(".cb-whole[data-step='3']").get_attribute("aria-label")
-    assert label.endswith("ran block residual (0, 0), score 0.0259 < limit 0.05: reused")
+    words = "ran block residual (0, 0), score 0.0259 < limit 0.05: reused"
+    expect(page.locator(".cb-whole[data-step='3']")).to_have_attribute(
+        "aria-label", re.compile(re.escape(words) + "$")
+    )
     page.click(".cb-views [data-id=plan]")
     assert page.locator(".cb-cell.cb-covered").count() == 0
     assert page.locator(".cb-cell.cb-look-reuse").count() == 3

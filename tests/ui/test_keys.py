@@ -343,7 +343,9 @@ def test_every_key_for_the_page_around_the_painter(app: Callable[..., Any]) -> N
     )
     done = page.get_by_test_id("notice")
     expect(done).to_contain_text("Done", timeout=RUN_MS)
-    track, last = page.locator("#compare .cbc-track"), len(found[-1][0]) - 1
+    track = page.locator("#compare .cbc-track")
+    last = int(track.get_attribute("aria-valuemax"))  # as many pictures as were kept, 2 or more
+    assert last >= 1
     expect(track).to_have_attribute("aria-valuenow", str(last))
     press("scrub-back")
     expect(track).to_have_attribute("aria-valuenow", str(last - 1))

@@ -1,4 +1,8 @@
-"""Every lesson to its end, a teacher's link, a lesson file."""
+"""Every lesson to its end, a teacher's link, a lesson file.
+
+Each lesson is looked at as it opens and as it ends, at both sizes and in both themes, and done to
+its end at one of the sizes: the next one at the other, so that both are walked with every gesture.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.ui.test_access import switch
-from tests.ui.test_app import READY_MS, RUN_MS, app, cell_centre, choose, rows
+from tests.ui.test_access import SIZES, switch, too_wide
+from tests.ui.test_app import READY_MS, RUN_MS, app, choose, rows, run
 from tests.ui.test_methods import chosen, painted, set_number, set_steps
 from viz.pages.lessons import shipped
 
@@ -32,7 +36,30 @@ def ended(page: Any, name: str) -> None:
     expect(page.locator(f'#lesson [data-lesson="{name}"][data-ended="true"]')).to_be_visible(
         timeout=RUN_MS
     )
-    expect(page.locator(".cb-ending")).to_be_visible()
+    everywhere(page, f'#lesson [data-lesson="{name}"] .cb-ending')
+
+
+def sized(page: Any, size: str) -> None:
+    """Give the page one of the sizes, and wait until all has found its place."""
+    width, height = SIZES[size]
+    page.set_viewport_size({"width": width, "height": height})
+    page.wait_for_function("width => innerWidth === width", arg=width)
+    page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+
+
+def everywhere(page: Any, selector: str) -> None:
+    """A part of a lesson shows at both sizes and in both themes, and nothing sticks out."""
+    mine = page.viewport_size
+    for theme in ("dark", "light"):
+        page.emulate_media(color_scheme=theme)
+        dark = "document.querySelector('body.dark, html.dark, .dark .gradio-container')"
+        page.wait_for_function(f"dark => !!{dark} === dark", arg=theme == "dark")
+        for size in SIZES:
+            sized(page, size)
+            expect(page.locator(selector)).to_be_visible()
+            assert too_wide(page) <= 0, (selector, theme, size)
+    page.set_viewport_size(mine)
+    page.wait_for_function("width => innerWidth === width", arg=mine["width"])
 
 
 def columns(page: Any, steps: Iterable[int], *, button: str = "left") -> None:
@@ -47,24 +74,19 @@ def row_head(page: Any, row: int) -> Any:
     return page.locator(f'#grid [role="rowheader"][data-row="{row}"]')
 
 
-def run(page: Any) -> None:
-    """Run what is painted and wait for its numbers."""
-    page.locator("#run").click()
-    page.wait_for_function(
-        "document.querySelector('#notices [data-kind]')?.dataset.kind === 'busy'"
-    )
-    expect(page.get_by_test_id("notice")).to_contain_text("Done", timeout=RUN_MS)
-
-
 def open_lesson(page: Any, name: str) -> None:
     """Choose a lesson in the list, and let nothing run by itself."""
     titles = {one.name: f"{k}. {one.title}" for k, one in enumerate(shipped(), 1)}
     page.locator("#lessons").get_by_text(titles[name]).click()
-    expect(page.locator(f'#lesson [data-lesson="{name}"]')).to_be_visible()
+    everywhere(page, f'#lesson [data-lesson="{name}"]')
+    numbers = [one.name for one in shipped()]
+    sized(page, "desktop" if numbers.index(name) % 2 else "phone")
 
 
-def test_lessons_by_painting_to_their_ends(app: Callable[..., Any]) -> None:
-    page = app(view="lessons")
+def test_lessons_by_hand_to_their_ends_and_one_of_a_file(
+    app: Callable[..., Any], tmp_path: Path
+) -> None:
+    page = app(view="lessons", color_scheme="light")
     page.locator("#auto input").uncheck()
     for name in ("neighbours", "paint", "repair"):
         open_lesson(page, name)
@@ -89,6 +111,8 @@ def test_lessons_by_painting_to_their_ends(app: Callable[..., Any]) -> None:
         ended(page, name)
         page.locator("#lesson-leave").click()
         expect(page.locator("#lessons")).to_contain_text("✓")
+    _lessons_of_steps_branches_and_routers_to_their_ends(page)
+    _a_lesson_file_opens_and_a_bad_one_is_refused(page, tmp_path)
 
 
 def every_third(page: Any) -> None:
@@ -110,9 +134,10 @@ def fora(page: Any) -> None:
 
 
 def test_lessons_by_methods_to_their_ends(app: Callable[..., Any]) -> None:
-    page = app(view="lesson-forecast")
+    page = app(view="lesson-forecast", color_scheme="light")
     page.locator("#auto input").uncheck()
     expect(page.locator("#learn-box")).not_to_be_visible()
+    everywhere(page, '#lesson [data-lesson="forecast"]')
     fora(page)
     choose(page, "method", "● TaylorSeer")
     chosen(page, "taylorseer")
@@ -135,9 +160,8 @@ def test_lessons_by_methods_to_their_ends(app: Callable[..., Any]) -> None:
     assert "Budget" in page.locator(".cb-board").inner_text()
 
 
-def test_lessons_of_steps_branches_and_routers_to_their_ends(app: Callable[..., Any]) -> None:
-    page = app(view="lesson-one-picture")
-    page.locator("#auto input").uncheck()
+def _lessons_of_steps_branches_and_routers_to_their_ends(page: Any) -> None:
+    open_lesson(page, "one-picture")
     run(page)
     at_task(page, 1)
     set_steps(page, 5)
@@ -200,10 +224,9 @@ def test_a_teachers_link_puts_away_locks_and_starts_again(
     painted(pupil, mine)
 
 
-def test_a_lesson_file_opens_and_a_bad_one_is_refused(
-    app: Callable[..., Any], tmp_path: Path
-) -> None:
-    page = app(view="lessons")
+def _a_lesson_file_opens_and_a_bad_one_is_refused(page: Any, tmp_path: Path) -> None:
+    page.locator("#lesson-leave").click()
+    sized(page, "desktop")
     upload = page.locator("#lesson-open").locator("xpath=..").locator("input[type=file]")
     bad = tmp_path / "bad.json"
     bad.write_text('{"format": "cachebrush-lesson", "version": 1, "title": "x"}')
@@ -218,6 +241,7 @@ def test_a_lesson_file_opens_and_a_bad_one_is_refused(
     )
     upload.set_input_files(good)
     expect(page.locator("#lesson h2")).to_have_text("<i>Mine</i>")
-    page.mouse.click(*cell_centre(page, 0, 3))
+    # The page may still be scrolled to where a phone's user was; this scrolls to the cell.
+    page.locator('#grid [data-row="0"][data-step="3"]').click()
     expect(page.locator('#lesson [data-ended="true"]')).to_be_visible()
     expect(page.locator("#cb-says")).to_contain_text("Done")

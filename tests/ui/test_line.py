@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.ui.test_app import RUN_MS, app, cell_centre, notice, rows, without_auto_run
+from tests.ui.test_app import app, cell_centre, rows, run, set_steps, without_auto_run
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 pytestmark = pytest.mark.browser
 __all__ = ["app"]  # the fixture
 
-LINE = "**/gradio_api/component_server/"
+LINE = "**/gradio_api/cachebrush/line"
 GRID = "document.querySelector('#grid .cb-grid')"
 SETTLED = f"{GRID}.cbGrid.state().pending === 0"
 
@@ -31,27 +31,44 @@ def test_a_stroke_is_answered_on_the_line_and_the_page_follows(app: Callable[...
     script = page.evaluate("performance.getEntriesByType('resource').map(one => one.name)")
     assert any(one.endswith("/painter.js") for one in script)
     assert any(one.endswith("/full-src.webp") for one in script)
+    # A run takes along what was painted while no answer comes.
+    _a_run_takes_along_what_the_line_has_not_delivered(page, "late")
 
 
-@pytest.mark.parametrize("broken", ["late", "mute"])
-def test_a_run_takes_along_what_the_line_has_not_delivered(
-    app: Callable[..., Any], broken: str
+def test_a_method_comes_on_the_line_and_a_run_takes_along_what_a_mute_one_has_not_delivered(
+    app: Callable[..., Any],
 ) -> None:
     page = app()
     without_auto_run(page)
+    _a_picked_method_is_painted_by_the_line_and_the_boxes_follow(page)
+    _a_run_takes_along_what_the_line_has_not_delivered(page, "mute")
+
+
+def _a_picked_method_is_painted_by_the_line_and_the_boxes_follow(page: Any) -> None:
+    for label, brush in (("TaylorSeer", "Taylor"), ("FORA", "Reuse")):  # the first is new here
+        page.locator("#method input").click()
+        with page.expect_response(LINE) as answer:
+            page.get_by_role("option", name=f"● {label}", exact=True).click()
+        told = answer.value.json()["rows"]
+        page.wait_for_function(f"told => {GRID}.cbGrid.rows().join() === told", arg=",".join(told))
+        assert any(brush in one for one in page.evaluate(f"{GRID}.cbGrid.legend('cells')"))
+        expect(page.locator("#method-about")).to_contain_text(label)  # came with the event
+        assert rows(page) == told
+
+
+def _a_run_takes_along_what_the_line_has_not_delivered(page: Any, broken: str) -> None:
+    set_steps(page, 8)  # it is not about the run
     waiting: list[Any] = []
     if broken == "late":
         page.route(LINE, lambda route: waiting.append(route))  # the answer never comes
     else:
         page.route(LINE, lambda route: route.fulfill(json=None))
-    page.mouse.click(*cell_centre(page, 0, 10))
+    page.mouse.click(*cell_centre(page, 0, 5))
     painted = rows(page)
     if broken == "late":
         page.wait_for_function(f"{GRID}.dataset.offered === '1'")
     else:
         page.wait_for_function(SETTLED)
-    page.locator("#run").click()
-    notice(page, "ready", RUN_MS)
-    expect(page.get_by_test_id("notice")).to_contain_text("Done", timeout=RUN_MS)
+    run(page)
     executed = page.evaluate(f"{GRID}.cbGrid.executed()")
     assert executed == painted == rows(page)

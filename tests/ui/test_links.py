@@ -26,11 +26,12 @@ def link_of(page: Any) -> str:
     return str(page.evaluate("location.href"))
 
 
-def test_a_painted_grid_opens_elsewhere(
+def test_a_painted_grid_and_a_method_by_name_open_elsewhere(
     app: Callable[..., Any], open_page: Callable[..., Any]
 ) -> None:
     page = app()
     without_auto_run(page)
+    _a_method_travels_by_name(page, open_page)
     set_number(page, "seed", "77")
     set_steps(page, 9)
     page.locator('#grid [data-row="5"][data-step="4"]').click()
@@ -50,9 +51,7 @@ def test_a_painted_grid_opens_elsewhere(
     other.wait_for_function(f"{GRID}.state().pending === 0 && {GRID}.rows()[5][4] === '0'")
 
 
-def test_a_method_travels_by_name(app: Callable[..., Any], open_page: Callable[..., Any]) -> None:
-    page = app()
-    without_auto_run(page)
+def _a_method_travels_by_name(page: Any, open_page: Callable[..., Any]) -> None:
     before = rows(page)
     choose(page, "method", "● FORA")
     chosen(page, "fora")
@@ -71,10 +70,9 @@ def test_a_method_travels_by_name(app: Callable[..., Any], open_page: Callable[.
 
 
 def test_a_bad_link_is_refused_and_the_page_works(
-    app: Callable[..., Any], open_page: Callable[..., Any]
+    app_address: str, open_page: Callable[..., Any]
 ) -> None:
-    address = app().url.split("#")[0]
-    page = open_page(f"{address}#1zthis-is-no-link")
+    page = open_page(f"{app_address}#1zthis-is-no-link")
     expect(page.locator('[data-testid="notice"][data-kind="error"]')).to_contain_text(
         "link was not opened"
     )

@@ -74,11 +74,17 @@ def undo(page: Any) -> None:
     page.keyboard.press("Control+z")
 
 
-def test_a_method_paints_its_controls_repaint_and_undo_takes_it_back(
-    app: Callable[..., Any],
+def test_methods_paint_are_found_by_typing_and_overflow_nothing(
+    app: Callable[..., Any], tmp_path: Path
 ) -> None:
-    page = app()
+    page = app(color_scheme="light")
     without_auto_run(page)
+    _a_method_paints_its_controls_repaint_and_undo_takes_it_back(page)
+    _methods_are_found_by_typing_and_their_brushes_never_get_mixed_up(page, tmp_path)
+    _nothing_overflows_with_a_method_and_the_panel_open(page)
+
+
+def _a_method_paints_its_controls_repaint_and_undo_takes_it_back(page: Any) -> None:
     before = rows(page)
     choose(page, "method", "● FORA")
     painted(page, digits(Schedule.every(20, 12, 2)))
@@ -98,11 +104,9 @@ def test_a_method_paints_its_controls_repaint_and_undo_takes_it_back(
     painted(page, before)
 
 
-def test_methods_are_found_by_typing_and_their_brushes_never_get_mixed_up(
-    app: Callable[..., Any], tmp_path: Path
+def _methods_are_found_by_typing_and_their_brushes_never_get_mixed_up(
+    page: Any, tmp_path: Path
 ) -> None:
-    page = app()
-    without_auto_run(page)
     for round_ in range(2):
         for words, name, brush in (
             ("taylorseer", "taylorseer", "taylor"),
@@ -131,11 +135,14 @@ def test_methods_are_found_by_typing_and_their_brushes_never_get_mixed_up(
             assert rows(page) == shown(page, file)
 
 
-def test_a_method_is_calibrated_then_paints_and_its_slider_repaints(
-    app: Callable[..., Any],
-) -> None:
+def test_a_calibration_paints_and_can_be_stopped(app: Callable[..., Any]) -> None:
     page = app()
     without_auto_run(page)
+    _a_method_is_calibrated_then_paints_and_its_slider_repaints(page)
+    _a_calibration_can_be_stopped_and_asked_for_again(page)
+
+
+def _a_method_is_calibrated_then_paints_and_its_slider_repaints(page: Any) -> None:
     set_steps(page, 7)  # which no other test calibrates for
     before = rows(page)
     choose(page, "method", CALIBRATED[0])
@@ -157,9 +164,7 @@ def test_a_method_is_calibrated_then_paints_and_its_slider_repaints(
 CALIBRATED = ("● InvarDiff", "invardiff", "End")
 
 
-def test_a_calibration_can_be_stopped_and_asked_for_again(app: Callable[..., Any]) -> None:
-    page = app()
-    without_auto_run(page)
+def _a_calibration_can_be_stopped_and_asked_for_again(page: Any) -> None:
     set_steps(page, 100)  # long enough to be stopped on any machine
     choose(page, "method", "◐ TeaCache")
     page.locator("#calibrate").click()
@@ -232,9 +237,7 @@ def test_keep_ends_a_training_that_would_go_on_and_stop_keeps_nothing(
     expect(page.locator("#keep")).to_be_disabled()
 
 
-def test_nothing_overflows_with_a_method_and_the_panel_open(app: Callable[..., Any]) -> None:
-    page = app(color_scheme="light")
-    without_auto_run(page)
+def _nothing_overflows_with_a_method_and_the_panel_open(page: Any) -> None:
     choose(page, "method", "● TaylorSeer")
     chosen(page, "taylorseer")
     page.locator("#learn-box").get_by_text("Learn a router").click()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.caching.tiny import save_pipeline
-from tests.ui.test_app import set_steps
+from tests.ui.test_app import run, set_steps
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -20,12 +20,11 @@ GRID = "document.querySelector('#grid .cb-grid').cbGrid"
 
 
 @pytest.fixture
-def app(serve: Callable[..., str], open_page: Callable[..., Any]) -> Callable[[], Any]:
+def app(app_address: str, open_page: Callable[..., Any]) -> Callable[[], Any]:
     """A page of its own, with the shipped model ready and no runs but those asked for."""
 
     def open_() -> Any:
-        address = serve("app", CACHEBRUSH_THREADS="1", OMP_NUM_THREADS="1")
-        page = open_page(f"{address}#studio")
+        page = open_page(f"{app_address}#studio")
         page.wait_for_selector('.cb-grid [role="gridcell"]')
         expect(kind(page, "ready")).to_be_visible(timeout=RUN_MS)
         page.locator("#auto input").uncheck()
@@ -55,11 +54,6 @@ def load(page: Any, name: str) -> None:
 def paint_a_cell(page: Any, row: int, step: int) -> None:
     page.locator(f'#grid [data-row="{row}"][data-step="{step}"]').click()
     page.wait_for_function(GRID + ".state().pending === 0")
-
-
-def run(page: Any) -> None:
-    page.locator("#run").click()
-    expect(page.get_by_test_id("notice")).to_contain_text("Done", timeout=RUN_MS)
 
 
 def test_a_folder_loads_and_runs_and_what_is_no_dit_is_refused(
@@ -112,8 +106,15 @@ def test_a_folder_loads_and_runs_and_what_is_no_dit_is_refused(
     expect(label).to_have_value("ball")
 
 
-def test_two_visitors_do_not_see_each_others_edits(app: Callable[[], Any]) -> None:
+def test_two_visitors_do_not_see_each_others_edits_nor_wait_for_one_who_left(
+    app: Callable[[], Any],
+) -> None:
     mine, yours = app(), app()
+    _edits_are_not_seen(mine, yours)
+    _a_page_closed_during_its_run_holds_nobody_up(mine, yours)
+
+
+def _edits_are_not_seen(mine: Any, yours: Any) -> None:
     before = rows(yours)
     row, step = next(
         (r, s) for r, line in enumerate(before) for s, c in enumerate(line) if s and c == "0"
@@ -133,8 +134,7 @@ def test_two_visitors_do_not_see_each_others_edits(app: Callable[[], Any]) -> No
     expect(yours.locator("#seed input")).to_have_value("7")
 
 
-def test_a_page_closed_during_its_run_does_not_hold_up_others(app: Callable[[], Any]) -> None:
-    leaving, staying = app(), app()
+def _a_page_closed_during_its_run_holds_nobody_up(leaving: Any, staying: Any) -> None:
     # The one that leaves has a run that outlasts the other's click, however busy this machine is.
     for page, count in ((leaving, 100), (staying, 5)):
         set_steps(page, count)

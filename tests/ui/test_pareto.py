@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.ui.test_app import RUN_MS, app, rows, without_auto_run
+from tests.ui.test_app import RUN_MS, app, rows, run, set_steps, without_auto_run
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -31,6 +32,18 @@ PLACE = """of => {
 
 def button(page: Any, do: str, of: str) -> Any:
     return page.locator(f'#pareto-box button[data-do="{do}"][data-of="{of}"]')
+
+
+def point_at(page: Any, of: str) -> Any:
+    """Move onto a point until its card is there: the plot may be drawn anew under the pointer."""
+    card = page.locator(".cb-pareto-card")
+    end = time.monotonic() + 45
+    while not card.is_visible():
+        assert time.monotonic() < end, "no card came"
+        page.mouse.move(5, 5)
+        page.mouse.move(*page.evaluate(PLACE, of), steps=4)
+        page.wait_for_timeout(100)
+    return card
 
 
 def painted(page: Any, expected: list[str]) -> None:
@@ -62,15 +75,13 @@ def test_runs_are_pointed_at_pinned_restored_and_undone(app: Callable[..., Any])
     expect(words).to_contain_text(f"{differ} cells")
     expect(page.locator(".cb-difference rect:not(.cb-same)")).to_have_count(differ)
 
-    page.locator("#run").click()
+    run(page)
     expect(page.locator('#pareto-table tr[data-point="r2"]')).to_be_visible(timeout=RUN_MS)
     page.wait_for_function(f"({PLACE})('r2')")
     page.locator("#pareto").scroll_into_view_if_needed()
     page.evaluate("document.querySelector('#pareto').scrollIntoView({block: 'center'})")
     page.wait_for_function("document.querySelector('#pareto .js-plotly-plot')?._ev")
-    page.mouse.move(*page.evaluate(PLACE, "r1"), steps=4)
-    card = page.locator(".cb-pareto-card")
-    expect(card).to_be_visible()
+    card = point_at(page, "r1")
     expect(card.locator("img")).to_have_count(2)
     page.mouse.down()
     page.mouse.up()
@@ -91,6 +102,7 @@ def test_runs_are_pointed_at_pinned_restored_and_undone(app: Callable[..., Any])
 def test_improve_paints_what_is_better_until_stopped(app: Callable[..., Any]) -> None:
     page = app(figures=True)
     without_auto_run(page)
+    set_steps(page, 8)  # a search takes as long as its runs
     first = rows(page)
     page.locator("#improve-box > button").click()
     page.locator("#improve-pictures input").click()

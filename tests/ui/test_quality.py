@@ -17,10 +17,9 @@ GRID = "document.querySelector('#grid .cb-grid').cbGrid"
 
 
 def test_a_grid_is_judged_while_one_paints_on(
-    serve: Callable[..., str], open_page: Callable[..., Any]
+    app_address: str, open_page: Callable[..., Any]
 ) -> None:
-    address = serve("app", CACHEBRUSH_THREADS="1", OMP_NUM_THREADS="1")
-    page = open_page(f"{address}#studio")
+    page = open_page(f"{app_address}#studio")
     ready = page.locator('[data-testid="notice"][data-kind="ready"]')
     expect(ready).to_be_visible(timeout=READY_MS)
     page.locator("#auto input").uncheck()

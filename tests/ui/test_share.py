@@ -14,6 +14,7 @@ import pytest
 
 from caching.formats.authors import FILES
 from caching.formats.picture import recipe_of
+from tests.ui.test_access import too_wide
 from tests.ui.test_app import app, choose, notice, rows, without_auto_run
 from tests.ui.test_methods import set_number
 
@@ -71,10 +72,21 @@ def paint(page: Any, row: int, step: int) -> None:
     page.wait_for_function(f"{GRID}.state().pending === 0")
 
 
-def test_a_saved_picture_dropped_on_another_page_restores_it(
-    studio: Callable[..., Any], tmp_path: Path
+def test_pictures_reports_and_figures_are_saved_and_pictures_dropped(
+    studio: Callable[..., Any], browser: Any, tmp_path: Path
 ) -> None:
-    page = studio()
+    page = studio(color_scheme="light")
+    for width, height, theme in ((1440, 900, "light"), (390, 844, "dark")):
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=theme)
+        _a_saved_picture_dropped_on_the_page_restores_it(page, tmp_path)
+        assert too_wide(page) <= 0, theme
+    page.set_viewport_size({"width": 1440, "height": 900})
+    _the_report_opens_offline(page, browser, tmp_path)
+    _figures_are_saved_and_an_authors_file_shows_its_licence_first(page, tmp_path)
+
+
+def _a_saved_picture_dropped_on_the_page_restores_it(page: Any, tmp_path: Path) -> None:
     picture = saved(page, "save-picture", tmp_path)
     data = picture.read_bytes()
     recipe = recipe_of(data)
@@ -94,8 +106,7 @@ def test_a_saved_picture_dropped_on_another_page_restores_it(
     expect(page.get_by_test_id("notice")).to_contain_text("The settings of the picture")
 
 
-def test_the_report_opens_offline(studio: Callable[..., Any], browser: Any, tmp_path: Path) -> None:
-    page = studio()
+def _the_report_opens_offline(page: Any, browser: Any, tmp_path: Path) -> None:
     report = saved(page, "report", tmp_path)
     numbers = {
         name: page.get_by_test_id(f"cached-{name}").inner_text() for name in ("psnr", "speedup")
@@ -128,10 +139,9 @@ def test_the_report_opens_offline(studio: Callable[..., Any], browser: Any, tmp_
         context.close()
 
 
-def test_figures_are_saved_and_an_authors_file_shows_its_licence_first(
-    studio: Callable[..., Any], tmp_path: Path
+def _figures_are_saved_and_an_authors_file_shows_its_licence_first(
+    page: Any, tmp_path: Path
 ) -> None:
-    page = studio()
     page.locator("#download-box button").first.click()
     drawn = saved(page, "download", tmp_path)
     root = ElementTree.fromstring(drawn.read_text(encoding="utf-8"))
