@@ -79,7 +79,9 @@ class Executor:
         self.key_depth = max([1, *(a.depth for a in schedule.step_legend)])
         # Only some predictors look at estimates; without them none needs storing.
         self.stores_estimates = any(p.looks_at != "computed" for p in schedule.legend)
-        self.is_plain = not (keep_all or self.memo_use or self.watched)
+        # Whether a computed branch's input may be looked at again, once it is computed.
+        self.keeps_inputs = bool(self.memo_use or self.watched)
+        self.is_plain = not (keep_all or self.keeps_inputs)
         self.cuts = frozenset(self._cuts())
         # By action number: how it stands in if stored outputs are all it needs.
         self.quick = [None, *map(self._quick, schedule.legend)]

@@ -75,9 +75,9 @@ class RunningStep:
         add, cache, quick = executor.family.add, executor.state.cache, executor.quick
         done = self.done
         plain = self.gate is None and not self.is_half
-        # Whether x is this loop's alone. What stands in from stored outputs does not look at x, so
-        # such cells add to it where it is.
-        own = False
+        # Whether x is this loop's alone: it is then added to where it is. What stands in from
+        # stored outputs does not look at x, and what a computed branch looked at nobody keeps.
+        own, unkept = False, plain and self.watch is None and not executor.keeps_inputs
         while start < stop and self.ran[start]:
             start += 1
             x = at.get(start, x)
@@ -93,7 +93,8 @@ class RunningStep:
                     out, mark = stand_in(executor, block, r, action, entries, s)
                     done[block, r] = mark
                 else:
-                    out, own = self._cell(x, block, r, entries), False
+                    out = self._cell(x, block, r, entries)
+                    own = own and unkept and not action
                 x, own = add(x, out, given, s, block, r, own=own), True
             self.ran[block] = True
         if stop in self.cuts or start < stop:

@@ -78,7 +78,10 @@ class Family(Protocol):
         ...
 
     def branch(self, x: Tensor, given: Conditioning, s: int, block: int, r: int) -> Tensor:
-        """Output (N, T, D) of branch `r` of `block` at step `s`, before its gate."""
+        """Output (N, T, D) of branch `r` of `block` at step `s`, before its gate.
+
+        Neither it nor anything else keeps `x`, which may be written to afterwards.
+        """
         ...
 
     def add(

@@ -225,3 +225,25 @@ def test_a_lower_order_is_the_lower_order(pair):
     cells[3] = 2
     asked = Schedule(cells, (Reuse(), Taylor(1)))
     assert torch.equal(lowered.latents, sample(model, asked, label=1).latents)
+
+
+class Keeps(Reuse):
+    """Reuse that notes what the computed branch was given, and a copy of it."""
+
+    name, letter, label, computes = "keeps", "k", "Keeps", True
+
+    def compute(self, cell):
+        out = cell.family.branch(cell.x, cell.given, cell.s, cell.block, cell.r)
+        return out, (cell.x, cell.x.clone())
+
+    def stand_in(self, cell):
+        noted, copied = cell.memo
+        assert torch.equal(noted, copied)
+        return cell.past[0].output
+
+
+def test_what_a_memo_keeps_of_its_input_stays_as_it_was(pair):
+    model, _ = pair
+    asked = {"label": 1, "seed": 5, "cfg_scale": 3.0}
+    kept = sample(model, painted(4, (Keeps(),)), **asked)
+    assert torch.equal(kept.latents, sample(model, painted(4, (Reuse(),)), **asked).latents)

@@ -214,7 +214,7 @@ def test_corrected_adds_the_fitted_residual(small):
     inputs = {}
     branch = spy.branch
     spy.branch = lambda x, given, s, *at: (
-        inputs.__setitem__((s, *at), x),
+        inputs.__setitem__((s, *at), x.clone()),
         branch(x, given, s, *at),
     )[1]
     sample(model, schedule, label=4, seed=9, cfg_scale=3.0, fits=fits)
@@ -246,7 +246,7 @@ def features(model, steps, label, seed):
 
     def noted(x, given, s, block, r):
         out = branch(x, given, s, block, r)
-        found[s, block, r] = x, out
+        found[s, block, r] = x.clone(), out
         return out
 
     spy.branch = noted
