@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from caching.measure.cost import Cost, cost_of
     from caching.measure.fidelity import Fidelity, fidelity
     from caching.measure.trace import Trace
-    from caching.models import Model, load_model
+    from caching.models import Model, Speed, load_model
 
 _LATE = {
     "Cost": "caching.measure.cost",
@@ -31,6 +31,7 @@ _LATE = {
     "Model": "caching.models",
     "Request": "caching.engine.run",
     "Run": "caching.engine.run",
+    "Speed": "caching.models",
     "StepEvent": "caching.engine.run",
     "Trace": "caching.measure.trace",
     "cost_of": "caching.measure.cost",
@@ -54,6 +55,7 @@ __all__ = [
     "Run",
     "Schedule",
     "ScheduleError",
+    "Speed",
     "StepEvent",
     "StochasticSamplerWarning",
     "Trace",

@@ -33,6 +33,7 @@ class Request:
     dtype: str
     latents_hash: str | None = None  # of given latents, so that runs from others are told apart
     weights_hash: str = ""  # of the model, so that two of one name are told apart
+    speed: tuple[str, ...] = ()  # of the model, in words: other kernels round otherwise
 
     @property
     def passes(self) -> int:
@@ -171,6 +172,7 @@ def prepare(
         dtype=str(model.dtype).removeprefix("torch."),
         latents_hash=latents_hash,
         weights_hash=model.weights_hash,
+        speed=model.speed.words,
     )
     return request, schedule, start
 

@@ -77,8 +77,9 @@ def device_name(device: torch.device) -> str:
 
 
 def setting_of(model: Model) -> str:
-    """Device and dtype, for the line that stands beside every measured time."""
-    return f"{device_name(model.device)}, {str(model.dtype).removeprefix('torch.')}"
+    """Device, dtype and kernels, for the line that stands beside every measured time."""
+    dtype = str(model.dtype).removeprefix("torch.")
+    return ", ".join((device_name(model.device), dtype, *model.speed.words))
 
 
 def measure_branches(

@@ -3,5 +3,6 @@
 from caching.models.family import Conditioning, Family
 from caching.models.loading import SHIPPED, load_model
 from caching.models.model import Model
+from caching.models.speed import Speed
 
-__all__ = ["SHIPPED", "Conditioning", "Family", "Model", "load_model"]
+__all__ = ["SHIPPED", "Conditioning", "Family", "Model", "Speed", "load_model"]

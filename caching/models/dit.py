@@ -15,6 +15,7 @@ from torch import Tensor
 
 from caching.errors import ModelError
 from caching.models.alone import FEW_MACS, Alone
+from caching.models.attention import attention_of
 from caching.models.dit_modulation import (
     GATE_ATTN,
     GATE_MLP,
@@ -28,6 +29,7 @@ from caching.models.dit_modulation import (
 from caching.models.dit_parts import Part, activated, dense, dense_up, fuses, part_of, picked
 from caching.models.dit_time import TimeEmbedding
 from caching.models.family import Linear
+from caching.models.speed import PLAIN, Speed
 
 ATTN, MLP = range(2)
 
@@ -42,7 +44,7 @@ class DiT:
 
     branches = ("attn", "mlp")
 
-    def __init__(self, module: DiTTransformer2DModel) -> None:
+    def __init__(self, module: DiTTransformer2DModel, *, speed: Speed = PLAIN) -> None:
         self.module = module.eval()
         c = module.config
         self.config = {k: v for k, v in dict(c).items() if not k.startswith("_")}
@@ -75,6 +77,8 @@ class DiT:
         self.by_channel = cells.permute(4, 0, 2, 1, 3).flatten().to(self.device)  # (C' h w,)
         self.fused = fuses(self.parts[0].qkv_weight)
         self.linear = dense if self.fused else F.linear
+        size = (1, self.heads, self.tokens, self.width // self.heads)
+        self.attend = attention_of(speed.attention, self.parts[0].qkv_weight.new_empty(size))
         self.on_cpu, self.out_size = self.device.type == "cpu", p * p * self.out_channels
         self.kept = Kept()
         # All that modulations are made from, apart from timesteps and labels.
@@ -146,7 +150,7 @@ class DiT:
         h = self.modulated(x, given, s, block, r)
         if r == ATTN:
             q, k, v = self._heads(self.linear(h, b.qkv_weight, b.qkv_bias))
-            a = F.scaled_dot_product_attention(q, k, v)
+            a = self.attend(q, k, v)
             return self.linear(a.transpose(1, 2).reshape(h.shape), b.out.weight, b.out.bias)
         return self._mlp(h, b)
 
@@ -162,7 +166,7 @@ class DiT:
         bias_q, bias_kv = (None, None) if b.qkv_bias is None else b.qkv_bias.split((d, 2 * d))
         (q,) = self._heads(F.linear(chosen, b.qkv_weight[:d], bias_q))  # (N, heads, k, d)
         k, v = self._heads(F.linear(h, b.qkv_weight[d:], bias_kv))
-        a = F.scaled_dot_product_attention(q, k, v)
+        a = self.attend(q, k, v)
         return self.linear(a.transpose(1, 2).reshape(chosen.shape), b.out.weight, b.out.bias)
 
     def received(self, x: Tensor, given: Rows, s: int, block: int) -> Tensor:
@@ -193,7 +197,7 @@ class DiT:
         size = (-1, self.width // self.heads)
         # As many heads as the linears give.
         q, k, v = (linear(i, h, *w[i]).unflatten(-1, size).transpose(1, 2) for i in "qkv")
-        a = F.scaled_dot_product_attention(q, k, v)
+        a = self.attend(q, k, v)
         return linear("out", a.transpose(1, 2).flatten(2), *w["out"])
 
     def add(

@@ -17,6 +17,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, DiTTransfor
 
 from caching.errors import ModelError
 from caching.models.model import Model
+from caching.models.speed import PLAIN, Speed
 
 SHIPPED = "scenes-dit"
 SHIPPED_FOLDER = Path(__file__).resolve().parents[2] / "presets" / "model"
@@ -152,12 +153,17 @@ def load_model(
     *,
     device: str | torch.device = "cpu",
     dtype: torch.dtype = torch.float32,
+    speed: Speed = PLAIN,
 ) -> Model:
     """Load the shipped model ("scenes-dit"), a diffusers folder, or a hub id such as
     "facebook/DiT-XL-2-256".
 
+    Args:
+        speed: whether branches are compiled, and by which kernel they attend; see `Speed`.
+
     Raises:
-        ModelError: nothing there, not a DiT, or unreadable; says what was expected.
+        ModelError: nothing there, not a DiT, or unreadable, or this machine has not what `speed`
+            needs; says what was expected.
     """
     folder = SHIPPED_FOLDER if str(name) == SHIPPED else Path(name)
     try:
@@ -194,4 +200,5 @@ def load_model(
         scheduler=scheduler,
         class_names=_class_names(index),
         name=str(name),
+        speed=speed,
     )

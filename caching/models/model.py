@@ -14,6 +14,7 @@ from torch import Tensor
 from caching.errors import ModelError, RequestError
 from caching.models.dit import DiT
 from caching.models.family import Family
+from caching.models.speed import PLAIN, Speed
 
 DEFAULT_SCHEDULE: dict[str, Any] = {
     "num_train_timesteps": 1000,
@@ -24,7 +25,18 @@ DEFAULT_SCHEDULE: dict[str, Any] = {
     # diffusers' samplers clip predicted latents to -1..1 unless told; latents reach further.
     "clip_sample": False,
 }
-ADAPTERS: dict[type[torch.nn.Module], Any] = {DiTTransformer2DModel: DiT}
+
+
+def _dit(module: DiTTransformer2DModel, *, speed: Speed) -> Family:
+    if not speed.compiled:
+        return DiT(module, speed=speed)
+    from caching.models.dit_compiled import CompiledDiT
+
+    return CompiledDiT(module, speed=speed)
+
+
+ADAPTERS: dict[type[torch.nn.Module], Any] = {DiTTransformer2DModel: _dit}
+"""Makes the `Family` of a module at a speed: adapter(module, speed=speed)."""
 
 
 def _config_hash(family: Family) -> str:
@@ -60,6 +72,7 @@ class Model:
     name: str
     config_hash: str  # first 16 hex digits of the sha256 of the transformer's config
     weights_hash: str = ""  # likewise of some numbers of every parameter
+    speed: Speed = PLAIN  # how branches are computed
 
     @classmethod
     def from_modules(
@@ -70,6 +83,7 @@ class Model:
         scheduler: Any = None,
         class_names: Sequence[str] | None = None,
         name: str = "modules in memory",
+        speed: Speed = PLAIN,
     ) -> "Model":
         """A model from diffusers modules already in memory.
 
@@ -80,13 +94,15 @@ class Model:
                 it DiT's own: 1,000 steps, linear betas, epsilon.
             class_names: names of the labels the model was trained on.
             name: shown to people and stored in schedules.
+            speed: compiled or not, and which attention kernel.
 
         Raises:
-            ModelError: the transformer is of a family without an adapter.
+            ModelError: the transformer is of a family without an adapter, or this machine has not
+                what `speed` needs.
         """
         for kind, adapter in ADAPTERS.items():
             if isinstance(transformer, kind):
-                family: Family = adapter(transformer)
+                family: Family = adapter(transformer, speed=speed)
                 break
         else:
             known = ", ".join(k.__name__ for k in ADAPTERS)
@@ -103,7 +119,7 @@ class Model:
                 "give at most as many names as classes."
             )
         hashes = (_config_hash(family), _weights_hash(family.module))
-        return cls(family, vae, noise, names, name, *hashes)
+        return cls(family, vae, noise, names, name, *hashes, speed)
 
     @property
     def blocks(self) -> int:

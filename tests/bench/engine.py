@@ -1,14 +1,15 @@
 """`python -m tests.bench.engine`: what a schedule promises, what the engine and its peers deliver.
 
-Everything in turn in one process, float32 on the CPU, one picture with guidance: our runs,
-diffusers' own DiTPipeline (without its autoencoder), the same mask of whole steps in cache-dit
-(where installed) and in diffusers' MagCache hooks, and the bare matrix products of the blocks as
-the floor. "reached" is the measured speed-up over the own full run, as a share of what the
-multiply-accumulates promise, full runs being timed right before and after every schedule; "by its
-parts" is that share by the times of single parts, measured as at a model's load. A model keeps the
-modulation of the last runs, so no run here makes it, the full ones neither; "first run" is what is
-reached where both have to, as with a label, step count or sampler that was not run lately. The
-shipped model has trained weights, the others random ones of the published shapes.
+Everything in turn in one process on the CPU, one picture with guidance: our runs, diffusers' own
+DiTPipeline (without its autoencoder), the same mask of whole steps in cache-dit (where installed)
+and in diffusers' MagCache hooks, and the bare matrix products of the blocks as the floor. "reached"
+is the measured speed-up over the own full run, as a share of what the multiply-accumulates promise,
+full runs being timed right before and after every schedule; "by its parts" is that share by the
+times of single parts, measured as at a model's load. A model keeps the modulation of the last runs,
+so no run here makes it, the full ones neither; "first run" is what is reached where both have to,
+as with a label, step count or sampler that was not run lately. The shipped model has trained
+weights, the others random ones of the published shapes. --compile and --attention time some runs by
+other kernels too, --dtype takes everything to another one.
 """
 
 import argparse
@@ -33,6 +34,7 @@ from caching.measure.cost import branch_macs
 from caching.measure.result import tables_of
 from caching.measure.timing import measure_branches, setting_of
 from caching.models.loading import SHIPPED_FOLDER
+from caching.models.speed import Speed
 from caching.predict.proxy import Tables, predict
 from caching.predictors.taylor import Taylor
 from tests.bench.full_size import free_gib
@@ -61,23 +63,23 @@ SHAPES = {
 }
 SHIPPED, SHIPPED_STEPS = "shipped", 20
 DIFFUSERS, OURS, REUSED = "diffusers' DiTPipeline", "ours, full", "ours, everything reused"
+OTHERWISE = (OURS, "ours, FORA-2")  # what is timed at other speeds too
 
 
-def module_of(name: str) -> DiTTransformer2DModel:
+def module_of(name: str, dtype: torch.dtype) -> DiTTransformer2DModel:
     """diffusers' own module of a model's name, as plain as diffusers has it."""
     if name == SHIPPED:
-        folder = SHIPPED_FOLDER / "transformer"
-        return DiTTransformer2DModel.from_pretrained(folder, local_files_only=True).eval()
-    shape = SHAPES[name]
+        asked = {"local_files_only": True, "torch_dtype": dtype}
+        return DiTTransformer2DModel.from_pretrained(SHIPPED_FOLDER / "transformer", **asked)
+    shape, latents = SHAPES[name], {"in_channels": 4, "out_channels": 8, "sample_size": 32}
     torch.manual_seed(0)
-    return DiTTransformer2DModel(
+    module = DiTTransformer2DModel(
         num_layers=shape.blocks,
         num_attention_heads=shape.heads,
         attention_head_dim=shape.head_width,
-        in_channels=4,
-        out_channels=8,
-        sample_size=32,
-    ).eval()
+        **latents,
+    )
+    return torch.nn.Module.to(module, dtype).eval()  # diffusers' own `to` logs
 
 
 def l2c_like(steps: int, blocks: int) -> Schedule:
@@ -163,8 +165,9 @@ def take_turn(rows: list[Row], full: Row, order: list[int]) -> None:
 
 def bare(family, linears, product, steps: int) -> Callable[[], None]:
     """The products of every step with inputs that are already there, and nothing else."""
-    x = {weight.shape[1]: torch.randn(2, family.tokens, weight.shape[1]) for weight, _ in linears}
-    heads = torch.randn(2, family.heads, family.tokens, family.width // family.heads)
+    wide, size = {weight.shape[1] for weight, _ in linears}, (2, family.heads, family.tokens)
+    x = {d: torch.randn(2, family.tokens, d).to(family.dtype) for d in wide}
+    heads = torch.randn(*size, family.width // family.heads).to(family.dtype)
 
     @torch.no_grad()
     def run():
@@ -209,9 +212,9 @@ def peers_of(plain, noise, mask, work: float, work_but_first: float) -> tuple[li
     return rows, left_out
 
 
-def rows_of(name: str, steps: int) -> tuple[Model, list[Row], list[str]]:
-    """The model, what to time on it, and what was left out."""
-    plain, noise = module_of(name), tiny.V if name == SHIPPED else tiny.EPSILON
+def rows_of(name: str, steps: int, dtype, speeds) -> tuple[Model, list[Row], list[str]]:
+    """The model, what to time on it, at other speeds besides, and what was left out."""
+    plain, noise = module_of(name, dtype), tiny.V if name == SHIPPED else tiny.EPSILON
     model = Model.from_modules(copy.deepcopy(plain), scheduler=noise)
     family, blocks = model.family, model.blocks
     latents = torch.randn(1, *family.latent_shape, generator=torch.Generator().manual_seed(0))
@@ -238,10 +241,16 @@ def rows_of(name: str, steps: int) -> tuple[Model, list[Row], list[str]]:
         Row("bare products, as ours", bare(family, ours, family.linear, steps), OURS),
         Row(DIFFUSERS, partial(drawn, pipe, steps), DIFFUSERS),
     ]
+    asked = {"label": 1, "latents": latents, "cfg_scale": GUIDANCE}
     for label, schedule in schedules.items():
-        run = partial(sample, model, schedule, label=1, latents=latents, cfg_scale=GUIDANCE)
+        run = partial(sample, model, schedule, **asked)
         work = None if label == OURS else cost_of(model, schedule).work
         rows.append(Row(label, run, OURS, work, schedule=schedule))
+    for speed in speeds:
+        other = Model.from_modules(copy.deepcopy(plain), scheduler=noise, speed=speed)
+        for label in OTHERWISE:
+            run = partial(sample, other, schedules[label], **asked)
+            rows.append(Row(f"{label}, {', '.join(speed.words)}", run, label))
     peers, left_out = peers_of(
         plain,
         noise,
@@ -314,13 +323,13 @@ def say(name: str, model: Model, steps: int, rows: list[Row], left_out: list[str
     tables = tables_of(model, measure_branches(model), np.zeros((steps, model.blocks, 2, 1)))
     out = [f"\n{name}: {steps} steps with guidance on {setting_of(model)}"]
     out.append(
-        f"{'':28} {'seconds':>8} {'fastest':>8} {'of diffusers':>13} {'speed-up':>9} "
+        f"{'':33} {'seconds':>8} {'fastest':>8} {'of diffusers':>13} {'speed-up':>9} "
         f"{'promised':>9} {'reached':>8} {'steps alone':>12} {'first run':>10} {'by its parts':>13}"
     )
     more_s = modulation_s(model, steps)
     cached = [row for row in rows if row.work is not None]
     for row in rows:
-        text = f"{row.name:28} {statistics.median(row.seconds):8.3f} {min(row.seconds):8.3f} "
+        text = f"{row.name:33} {statistics.median(row.seconds):8.3f} {min(row.seconds):8.3f} "
         text += f"{ratio(row.seconds, diffusers):13.2f}"
         if row in cached:
             whole, alone = reached(row, by_name[row.base])
@@ -333,8 +342,10 @@ def say(name: str, model: Model, steps: int, rows: list[Row], left_out: list[str
     out.append(f"a step with everything reused takes {reused:.1%} of a full step")
     out.append(made_of(model, tables, steps))
     out.append(f"a first run takes {more_s * 1e3:.1f} ms more, to make its modulation")
+    for row in (row for row in rows if row.name.startswith(f"{row.base}, ")):
+        out.append(f"{row.name}: {ratio(row.seconds, by_name[row.base].seconds):.3f} of the time")
     out.extend(left_out)
-    if name == SHIPPED:
+    if name == SHIPPED and model.dtype == torch.float32:
         full = ratio(ours.seconds, diffusers)
         mine = [row for row in cached if row.base == OURS and row.name != REUSED]
         bars = []
@@ -362,15 +373,20 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="of every model; default: few for large ones")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--compile", action="store_true", help="compiled too")
+    parser.add_argument("--attention", nargs="+", default=(), help="by these kernels too")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    kernels, ways = ("auto", *args.attention), (False, True)[: 1 + args.compile]
+    _, *speeds = (Speed(attention=kernel, compiled=way) for way in ways for kernel in kernels)
     for name in args.models:
         steps = args.steps or (SHIPPED_STEPS if name == SHIPPED else SHAPES[name].steps)
         needed = 2.5 if name == SHIPPED else 2 + 2 * SHAPES[name].gib
         if free_gib() < needed:
             sys.stdout.write(f"\n{name}: needs {needed:.0f} GiB of free memory, skipped\n")
             continue
-        model, rows, left_out = rows_of(name, steps)
+        model, rows, left_out = rows_of(name, steps, getattr(torch, args.dtype), speeds)
         full, rng = next(row for row in rows if row.name == OURS), np.random.default_rng(0)
         for turn in range(args.repeats + 1):
             take_turn(rows, full, rng.permutation(len(rows)).tolist())

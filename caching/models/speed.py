@@ -1,0 +1,51 @@
+"""How a model's branches are computed: compiled or as they are, and by which attention kernel.
+
+Neither changes what is computed, but kernels round differently, so a run belongs with runs of the
+same `Speed`: to the last bit it is equal to those alone.
+"""
+
+from dataclasses import dataclass
+
+from caching.errors import ModelError
+
+ATTENTION = {
+    "auto": "torch's own choice",
+    "math": "plain operations; compiled, the quickest on a CPU at 64 tokens",
+    "flash": "FlashAttention, which has a form for CPUs too",
+    "efficient": "memory-efficient attention, GPUs only",
+    "cudnn": "cuDNN's, NVIDIA GPUs only",
+    "products": "two batched products; on a CPU the quickest in bfloat16 at 256 tokens",
+}
+"""What computes softmax(q k / sqrt d) v, by name; all but the last are torch's SDPBackend."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Two choices that leave what a model computes as it is.
+
+    Attributes:
+        compiled: whether torch.compile makes the branches; the schedule stays outside of it.
+        attention: a name in `ATTENTION`.
+
+    Raises:
+        ModelError: no such name.
+    """
+
+    compiled: bool = False
+    attention: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.attention not in ATTENTION:
+            raise ModelError(
+                f"attention {self.attention!r:.40} was given, expected one of: "
+                f"{', '.join(ATTENTION)}."
+            )
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What differs from a plain model, for beside a measured time; nothing where nothing."""
+        kernel = f"{self.attention} attention"
+        return ("compiled",) * self.compiled + (kernel,) * (self.attention != "auto")
+
+
+PLAIN = Speed()
