@@ -14,13 +14,16 @@ if TYPE_CHECKING:
     from caching.models.model import Model
 
 SHIPPED = "scenes-dit"
+OPENS_WITH, USUAL = 2.0, 4.0
+"""Guidance: what the page opens with and what ships was made for; what DiT's authors take."""
+SAMPLER = "ddim"
 
 
 def add_picture(parser: argparse.ArgumentParser) -> None:
     """The arguments that decide a picture apart from its schedule."""
     group = parser.add_argument_group("the picture")
-    group.add_argument("--label", default="0", help="class number or name (default: %(default)s)")
-    group.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
+    group.add_argument("--label", help="class number or name (default: 0)")
+    group.add_argument("--seed", type=int, help="of the noise (default: 0)")
     add_model(parser)
 
 
@@ -33,10 +36,42 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--steps", type=int, help="sampling steps (default: the schedule's, else 20)"
     )
-    group.add_argument("--guidance", type=float, default=4.0, help="default: %(default)s")
-    group.add_argument("--sampler", default="ddim", help="default: %(default)s")
+    group.add_argument(
+        "--guidance", type=float,
+        help=f"default: {OPENS_WITH:g} for {SHIPPED}, as on the page; {USUAL:g} for others",
+    )  # fmt: skip
+    group.add_argument("--sampler", help=f"default: {SAMPLER}")
     group.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     group.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    add_kernels(group)
+
+
+def add_kernels(group: Any) -> None:
+    """How the model computes, which rounds otherwise and may be quicker."""
+    group.add_argument(
+        "--dtype",
+        default="float32",
+        choices=("float32", "bfloat16"),
+        help="of weights and products (default: %(default)s)",
+    )
+    group.add_argument(
+        "--attention",
+        default="auto",
+        metavar="KERNEL",
+        help="auto, math, flash, efficient, cudnn or products (default: %(default)s)",
+    )
+    group.add_argument(
+        "--compile",
+        action="store_true",
+        help="compile the branches before the first run; needs a C++ compiler",
+    )
+
+
+def kernels_of(asked: argparse.Namespace) -> list[str]:
+    """What was asked of `add_kernels` beyond the defaults, as words of a command."""
+    words = [] if asked.dtype == "float32" else [f"--dtype {asked.dtype}"]
+    words += [] if asked.attention == "auto" else [f"--attention {asked.attention}"]
+    return [*words, "--compile"] if asked.compile else words
 
 
 def load(asked: argparse.Namespace) -> Model:
@@ -44,6 +79,7 @@ def load(asked: argparse.Namespace) -> Model:
     import torch
 
     from caching.models.loading import load_model
+    from caching.models.speed import Speed
 
     if asked.threads is not None:
         if not 1 <= asked.threads <= 1024:
@@ -55,18 +91,30 @@ def load(asked: argparse.Namespace) -> Model:
             raise RequestError("cuda was asked for and there is none: use --device cpu.")
     except RuntimeError as error:
         raise RequestError(f"device {asked.device!r:.40} is not known: use cpu or cuda.") from error
-    return load_model(asked.model, device=device)
+    speed = Speed(compiled=asked.compile, attention=asked.attention)
+    return load_model(asked.model, device=device, dtype=getattr(torch, asked.dtype), speed=speed)
 
 
 def picture_of(asked: argparse.Namespace, model: Model) -> dict[str, Any]:
     """Label, seed, guidance and sampler as the engine takes them."""
-    label = int(asked.label) if asked.label.isdecimal() else asked.label
+    label = "0" if asked.label is None else asked.label
     return {
-        "label": model.label_of(label),
-        "seed": asked.seed,
-        "cfg_scale": asked.guidance,
-        "sampler": asked.sampler,
+        "label": model.label_of(int(label) if label.isdecimal() else label),
+        "seed": 0 if asked.seed is None else asked.seed,
+        "cfg_scale": guidance_of(asked),
+        "sampler": sampler_of(asked),
     }
+
+
+def guidance_of(asked: argparse.Namespace) -> float:
+    """The guidance asked for, or what goes with the model."""
+    usual = OPENS_WITH if asked.model == SHIPPED else USUAL
+    return usual if asked.guidance is None else float(asked.guidance)
+
+
+def sampler_of(asked: argparse.Namespace) -> str:
+    """The sampler asked for, or the usual one."""
+    return SAMPLER if asked.sampler is None else str(asked.sampler)
 
 
 def add_options(parser: argparse.ArgumentParser, of: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from caching.cli import asked as shared
 from caching.cli import plans
 from caching.cli.run import record_of, what
+from caching.cli.saved import as_saved
 from caching.cli.terminal import Terminal, plain, table
 from caching.errors import RequestError
 from caching.formats.tables import csv_of
@@ -30,7 +31,8 @@ examples:
 
 PSNR, SSIM and latent error are against the full run of the same seed: closeness to it, not beauty.
 The third row spends the cached run's work on fewer plain steps, the rival every schedule has to
-beat. Times are medians of whole runs in turn; a longer list of them is in --json.
+beat. Times are medians of whole runs in turn; a longer list of them is in --json. A picture or a
+record given as --schedule brings its class, seed, guidance and sampler, where none are asked for.
 """
 
 
@@ -50,6 +52,7 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
     if not 0 <= asked.repeats <= 1000:
         raise RequestError(f"{asked.repeats} repeats were asked for, expected 0 to 1000.")
     model = shared.load(asked)
+    asked = as_saved(asked, model, terminal)
     picture = shared.picture_of(asked, model)
     chosen = plans.schedule_of(asked, model, terminal)
     found = None
@@ -136,7 +139,8 @@ def _words(value: dict[str, Any]) -> str:
         f"{asked['class']}, seed {asked['seed']}, {asked['sampler']}, guidance "
         f"{asked['cfg_scale']:g}{what(asked)}",
         table(header, rows),
-        f"Times: median of {value['repeats']} on {value['setting']}.",
+        f"Times: median of {value['repeats']} on {value['setting']}. Speed-up: median of the "
+        "ratios of runs that followed each other, so it need not be the ratio of these times.",
     ]
     return "\n".join(lines)
 

@@ -109,7 +109,7 @@ def evaluated(asked: argparse.Namespace, terminal: Terminal) -> Report:
         net,
         steps=asked.steps if asked.steps is not None else chosen.schedule.steps,
         cfg_scale=asked.guidance,
-        sampler=asked.sampler,
+        sampler=shared.sampler_of(asked),
         first_seed=FIRST_SEED if asked.seed is None else asked.seed,
         lpips=asked.lpips,
     )
@@ -211,11 +211,11 @@ def command_of(asked: argparse.Namespace) -> str:
     usual: dict[str, Any] = {
         "method": None, "schedule": None, "samples": 64, "seed": None, "features": "classifier",
         "reference": None, "model": shared.SHIPPED, "steps": None, "guidance": 2.0,
-        "sampler": "ddim", "device": "cpu", "threads": None,
+        "sampler": None, "device": "cpu", "threads": None,
     }  # fmt: skip
     for name, default in usual.items():
         if (value := getattr(asked, name)) != default:
             words.append(f"--{name} {shlex.quote(str(value))}")
         if name == "schedule":
             words += [f"--set {shlex.quote(item)}" for item in asked.set]
-    return " ".join(words)
+    return " ".join([*words, *shared.kernels_of(asked)])

@@ -60,8 +60,8 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
 
     conditions = Conditions(
         steps=schedule.steps if asked.steps is None else asked.steps,
-        cfg_scale=asked.guidance,
-        sampler=asked.sampler,
+        cfg_scale=shared.guidance_of(asked),
+        sampler=shared.sampler_of(asked),
         objective=asked.objective,
         pictures=asked.pictures,
         groups=asked.groups,

@@ -71,7 +71,7 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
             trainer.learn(
                 model,
                 steps=steps,
-                cfg_scale=asked.guidance,
+                cfg_scale=shared.guidance_of(asked),
                 seed=asked.seed,
                 command="python -m caching " + shlex.join(sys.argv[1:]),
                 stopped=stopped,

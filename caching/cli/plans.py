@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caching.cli.asked import options_of, value_of
+from caching.cli.asked import guidance_of, options_of, sampler_of, value_of
 from caching.cli.terminal import Terminal
 from caching.errors import RequestError
 from caching.formats.importers import import_schedule
@@ -115,8 +115,9 @@ def setting_of(asked: argparse.Namespace, model: Model, terminal: Terminal) -> M
     from caching.methods.setting import ModelSetting, Shelf
 
     steps = asked.steps if asked.steps is not None else STEPS
+    guidance, sampler = guidance_of(asked), sampler_of(asked)
     # Refuses here what the engine would, before something is calibrated for it.
-    prepare(model, None, label=0, steps=steps, cfg_scale=asked.guidance, sampler=asked.sampler)
+    prepare(model, None, label=0, steps=steps, cfg_scale=guidance, sampler=sampler)
     shelf = Shelf()
     for path in asked.learned:
         found = load_learned(Path(path))
@@ -130,8 +131,8 @@ def setting_of(asked: argparse.Namespace, model: Model, terminal: Terminal) -> M
         model,
         shelf=shelf,
         steps=steps,
-        cfg_scale=asked.guidance,
-        sampler=asked.sampler,
+        cfg_scale=guidance,
+        sampler=sampler,
         tell=terminal.progress,
     )
 

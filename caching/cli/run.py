@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from caching.cli import asked as shared
 from caching.cli import plans
+from caching.cli.saved import as_saved
 from caching.cli.terminal import Terminal, plain
 from caching.methods import method_of
 from caching.versions import versions
@@ -28,7 +29,8 @@ examples:
   python -m caching run --schedule router.pt --set theta=0.5 --model facebook/DiT-XL-2-256
   python -m caching run --method fbcache --set threshold=0.1 --json
 
-The PNG carries the schedule and the request: any command takes it back as --schedule.
+The PNG and the JSON carry the schedule and the request: any command takes either as --schedule, and
+`run` and `compare` take class, seed, guidance and sampler from it where none are asked for.
 """
 
 
@@ -49,6 +51,7 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
     from caching.formats.picture import png_of
 
     model = shared.load(asked)
+    asked = as_saved(asked, model, terminal)
     picture = shared.picture_of(asked, model)
     chosen = plans.schedule_of(asked, model, terminal)
     run = None

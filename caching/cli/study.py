@@ -61,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--sampler", default="ddim", help="default: %(default)s")
     group.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     group.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    shared.add_kernels(group)
 
 
 def act(asked: argparse.Namespace, terminal: Terminal) -> None:
@@ -196,4 +197,4 @@ def command_of(asked: argparse.Namespace) -> str:
         value = getattr(asked, name)
         if value != usual:
             words.append(f"--{name} {shlex.quote(str(value))}")
-    return " ".join(words)
+    return " ".join([*words, *shared.kernels_of(asked)])

@@ -186,7 +186,8 @@ def from_json(value: object) -> Schedule:
     """The schedule a JSON object describes; raises ScheduleError for anything else."""
     if not isinstance(value, Mapping) or value.get("format") != FORMAT:
         raise ScheduleError(
-            f'not a Cachebrush schedule: expected a JSON object with "format": "{FORMAT}"'
+            f'not a Cachebrush schedule: expected a JSON object with "format": "{FORMAT}"; files '
+            "of other projects are read by import_schedule (python -m caching convert in a shell)"
         )
     version = value.get("version")
     if version != VERSION or isinstance(version, bool):

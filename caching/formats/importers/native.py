@@ -1,10 +1,10 @@
-"""Our own schedule JSON."""
+"""Our own schedule JSON, by itself or in the record of a run."""
 
 from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from caching.formats import native
 from caching.formats.importers.base import EXECUTION, Importer, Reading, Shape
@@ -22,16 +22,26 @@ class Native(Importer):
 
     @classmethod
     def sniff(cls, source: Source) -> bool:
-        return isinstance(source.value, dict) and source.value.get("format") == native.FORMAT
+        return _schedule_in(source.value) is not None
 
     def read(self, source: Source, shape: Shape) -> Reading:
-        value = source.value
+        value = _schedule_in(source.value)
         schedule = native.from_json(value)
         order = EXECUTION
         if isinstance(value, dict) and value.get("step_order") == native.ASCENDING_ORDER:
             order = "the file counts upwards with the timestep, and says so: turned round"
         locks = native.locks_of(value, schedule) if isinstance(value, dict) else None
-        return dataclasses.replace(checked(schedule, shape, order), locks=locks)
+        asked = source.value.get("request") if value is not source.value else None
+        request = asked if isinstance(asked, dict) else None
+        return dataclasses.replace(checked(schedule, shape, order), locks=locks, request=request)
+
+
+def _schedule_in(value: Any) -> dict[str, Any] | None:
+    """The schedule that a file is, or that the record of a run or a comparison holds."""
+    for found in (value, value.get("schedule")) if isinstance(value, dict) else ():
+        if isinstance(found, dict) and found.get("format") == native.FORMAT:
+            return found
+    return None
 
 
 def checked(schedule: Schedule, shape: Shape, order: str) -> Reading:

@@ -1,7 +1,7 @@
 """A painted cache schedule for a diffusers DiT: torch and diffusers are all it needs.
 
     from diffusers import DiTPipeline
-    from diffusers_hooks import apply_schedule, remove_schedule
+    from diffusers_hooks import apply_schedule, remove_schedule, STEPS
 
     pipe = DiTPipeline.from_pretrained(...)
     apply_schedule(pipe.transformer, pipe.scheduler)
