@@ -62,6 +62,9 @@ BEGIN_S = 5.0  # without a visitor, the model loads after that
 # How long a thread that draws a figure or runs the model keeps the one that answers a stroke
 # waiting, each time that has something to do; Python's own 5 ms add up to a late answer.
 SWITCH_S = 0.001
+# How often Gradio looks for something to do. Its own 1 ms is half of what a server takes while
+# nobody asks for anything.
+LOOK_S = 0.005
 
 
 def _layout(start: Visit) -> dict[str, Any]:
@@ -173,6 +176,8 @@ def main() -> None:
     engine = Engine(repeats=repeats_from(os.environ.get(REPEATS)), predictions=predictions)
     page = build_app(engine)
     page.launch(**launch_options(), prevent_thread_lock=True)
+    queue = page._queue
+    queue.sleep_when_free = queue.progress_update_sleep_when_free = LOOK_S
     # Importing torch holds everything up for seconds: a page that is asked for now comes first, and
     # has the model loaded itself.
     threading.Timer(BEGIN_S, engine.begin, (text.HOME_MODEL,)).start()

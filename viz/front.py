@@ -85,7 +85,16 @@ def _ahead(setting: ModelSetting, kept: Kept) -> list[Ahead]:
                 found[schedule] = Ahead(schedule, macs, here.predict(schedule).db)
     except CachebrushError:  # no front can be made of this prediction
         return []
-    return list(found.values())
+    return _best(list(found.values()))
+
+
+def _best(ahead: list[Ahead]) -> list[Ahead]:
+    """Without those that one of less work beats; from most work to least."""
+    best: list[Ahead] = []
+    for one in sorted(ahead, key=lambda a: (-a.macs, -a.db)):
+        if not best or one.db >= best[-1].db:
+            best.append(one)
+    return best[::-1]
 
 
 def front_words(

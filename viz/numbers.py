@@ -67,7 +67,10 @@ def _row(name: str, f: Figures, result: Result) -> str:
     times = (
         f"median of {len(f.total_ms)} runs in turn ({many} ms), {setting}; autoencoder not included"
     )
-    speed = f"median of {full.median_ms:.0f} ms / {f.median_ms:.0f} ms over runs in turn"
+    speed = (
+        f"median over {len(f.total_ms)} rounds of the full run's time over this one's in the same "
+        f"round; of the medians: {full.median_ms:.0f} ms / {f.median_ms:.0f} ms"
+    )
     work = (
         f"multiply-accumulates over those of the full run; {f.nfe} network evaluations; "
         f"cache {f.cache_mib:.2f} MiB"

@@ -39,6 +39,7 @@ RECORDED = (
 DIFFERENCE = "Cached less full"
 DIFFERENCE_WORDS = "{gain}× enlarged, grey is no difference; {apart}"
 OWN_PAINT = "Painted by hand."
+MADE = "Of no method as it stands; what last changed the grid: {what}."
 SAVE_FIRST = (
     "Save the cached picture above as {name}: its recipe, with the whole schedule, is inside."
 )

@@ -12,6 +12,7 @@ SAVED_OTHER = (
 )
 UNKNOWN_DOWNLOAD = "the download {name} is not known."
 NO_CURVES = "Nothing has been measured of this model yet: press Run first."
+OTHER_CURVES = "The curves were measured at {had} steps and the grid has {has}: press Run first."
 
 RESTORED = "The settings of the picture are restored with it: {words}."
 OTHER_MODEL = (
@@ -41,4 +42,5 @@ BLOCKS = "{count} blocks"
 ALREADY_HERE = "Fetched before and unchanged: opening it needs no network."
 
 DRAFT = "Restore your draft of {when}"
+DRAFT_BACK = "Your draft is back. Press Run to see it measured here."
 DRAFT_TIP = "What you last painted here, kept in this browser only."

@@ -11,7 +11,8 @@ HEADER = (
 FOOTER = (
     "<p>Step 0 is the noisiest. Reused cells keep the branch output from before its gate. "
     "PSNR and SSIM say how close a picture is to the uncached one of the same noise, not how good "
-    "it is. Predicted numbers are sums over the last full run; measured ones name their device.</p>"
+    "it is. Predicted drift is a mean over the last full run, predicted time a sum of measured "
+    "parts, predicted PSNR learned from measured schedules. Measured numbers name their device.</p>"
 )
 METHOD_INFO = "★ ours · ● as published · ◐ recalibrated here · ○ analogue · – does not apply"
 CHOOSE = (
@@ -43,6 +44,10 @@ NO_STUDY = "No study ships with this copy: make one with python -m caching study
 STUDY_OF_OTHER_MODEL = "The study is of {model}, and another model is loaded: load it first."
 HOME_MODEL = "scenes-dit"
 RECORDED = "You see a recorded result. Paint already; the live model is loading."
+CURVES_CARRIED = (
+    "Not measured: carried over from a run of {steps} steps. Press Run to measure them."
+)
+CURVES_OTHER = "Measured with guidance {cfg} and {sampler}; press Run to measure them anew."
 LINK_COPIED = (
     "The address of this page now holds its state, {count} characters, and is on the clipboard "
     "where the browser allows it."
@@ -99,7 +104,7 @@ PARETO_RECORDED = "recorded on {setting}, {date}, mean of {pictures} pictures"
 PARETO_BETTER = "mean of {pictures} other pictures, time predicted"
 PARETO_PREDICTED = "predicted, mean over pictures; click to paint it"
 PARETO_PREDICTED_HERE = "predicted for this picture; click to paint it"
-PARETO_TABLE = "Table of the visit's points ({count})"
+PARETO_TABLE = "Table of your runs and of what is predicted ({count})"
 PARETO_RECORDED_TABLE = "Table of the recorded study's points ({count})"
 PARETO_GONE = "That run is no longer kept."
 PARETO_OTHER_MODEL = "That run is of {model}, and another model is loaded: load it first."
@@ -160,11 +165,11 @@ DEMO_CLOSER = "{by} closer to the full picture than [[fewer|{steps} plain steps]
 DEMO_FARTHER = (
     "{by} farther from the full picture than [[fewer|{steps} plain steps]] of the same work."
 )
-DEMO_STALE = "These are of the run before your last change: press Run."
-DEMO_PRESETS = "How much may be skipped?"
+DEMO_STALE = "These are of the run before your last change, until that has run, too."
+DEMO_PRESETS = "How many times less work?"
 DEMO_PAINT = (
     "Blue cells are computed, grey ones take their last output again. Drag over the grid to paint "
-    "your own. All methods and controls are in the Studio."
+    "your own, with a finger after a tap on its pencil. All methods and controls are in the Studio."
 )
 LESSONS_INTRO = (
     "Short lessons, each finished by doing. A lesson sets its own picture and grid; Undo brings "
@@ -259,7 +264,7 @@ FOCUS_ALT = "The picture with its background faint"
 # How sure predictions are, under the grid.
 CALIBRATE = "Calibrate"
 SURE_NOT = "Predicted PSNR is not calibrated for this setting ({takes}); until then go by {proxy}."
-SURE_DRIFT = "Predicted drift, the sum of relative changes"
+SURE_DRIFT = "Predicted drift, the mean of relative changes"
 SURE_CELLS = "Cells not computed, since no run has shown yet how much each output changes"
 SURE = (
     "Predicted PSNR is calibrated here: ±{db} dB (median, schedules left out in turn) from {count} "
@@ -273,7 +278,10 @@ SURE_LATER = "once the model is loaded"
 SURE_NOT_LIVE = "the live model is still loading: calibrate in a moment."
 
 # Where the predicted front of the Pareto box is from.
-FRONT = "Dashed: the budget slider's schedules, PSNR predicted {moved}; learned from {source}."
+FRONT = (
+    "Dashed: the best of the budget slider's schedules, PSNR predicted {moved}; learned from "
+    "{source}."
+)
 FRONT_MEAN = "in the mean over pictures"
 FRONT_HERE = "for this picture ({level} dB on the mean over pictures, from {runs} of it)"
 FRONT_BUSY = "Working out the dashed line, the budget slider's schedules, by {source} …"

@@ -14,6 +14,21 @@ from viz.pages.visit import Visit
 WISHES = ("label", "seed", "cfg", "sampler")
 
 
+class Bounded(gr.Slider):
+    """A slider whose typed numbers mean what the page makes of them: the nearest it has.
+
+    Gradio's own refuses a number out of bounds that its page shows as the bound.
+    """
+
+    is_template = True  # drawn as its base is
+
+    def preprocess(self, payload: float) -> float:
+        """A number within the bounds; what is none is for the handler to refuse."""
+        if isinstance(payload, bool) or not isinstance(payload, int | float):
+            return payload
+        return min(max(payload, self.minimum), self.maximum)
+
+
 def build(start: Visit) -> dict[str, Any]:
     """The controls, as the visit begins."""
     state = start.state
@@ -30,10 +45,10 @@ def build(start: Visit) -> dict[str, Any]:
                 state.settings.seed, label="Seed", precision=0, elem_id="seed", min_width=60,
                 scale=2,
             )  # fmt: skip
-        parts["steps"] = gr.Slider(
+        parts["steps"] = Bounded(
             5, 100, value=state.schedule.steps, step=1, label="Steps", elem_id="steps"
         )
-        parts["cfg"] = gr.Slider(
+        parts["cfg"] = Bounded(
             1, 10, value=state.settings.cfg_scale, step=0.1, label="Guidance", elem_id="guidance"
         )
         parts["sampler"] = gr.Dropdown(

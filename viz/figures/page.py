@@ -46,7 +46,8 @@ FIGURE_CSS = (
   border-top: 2px dotted var(--cb-ink-soft); }
 .cb-on .cb-alpha-line::before { border-top: 2px dashed var(--cb-focus); }
 .cb-alpha-handle { position: absolute; transform: translateY(-50%); padding: 2px 8px;
-  pointer-events: auto; cursor: ns-resize; touch-action: none; user-select: none; z-index: 1;
+  pointer-events: auto; cursor: ns-resize; touch-action: none; z-index: 1;
+  user-select: none; -webkit-user-select: none;
   border: 1px solid var(--cb-line-strong); border-radius: 10px; background: var(--cb-panel);
   color: var(--cb-ink); font-size: 12px; line-height: 16px; font-variant-numeric: tabular-nums; }
 .cb-on .cb-alpha-handle { border-color: var(--cb-focus); }

@@ -5,6 +5,11 @@ function listenToKeys() {
   root.addEventListener("keydown", onKey);
   document.addEventListener("keyup", onKeyUp, true);
   root.addEventListener("pointerdown", () => { stores.$last = BAKED.key; }, true);
+  // Safari gives a clicked button no focus; without it the painter's keys would go to the page.
+  root.addEventListener("click", event => {
+    const button = event.isTrusted && event.target.closest("button");
+    if (button && document.activeElement !== button) button.focus({preventScroll: true});
+  }, true);
   root.addEventListener("focusin", () => { stores.$last = BAKED.key; });
   root.addEventListener("focusout", event => {
     if (root.contains(event.relatedTarget)) return;

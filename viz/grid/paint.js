@@ -13,7 +13,8 @@ function listenToPointer() {
   });
   area.addEventListener("pointerleave", leave);
   area.addEventListener("contextmenu", event => {
-    if (event.target.closest(".cb-table")) event.preventDefault();  // the right button erases
+    // The right button erases. In Safari the target is what holds the pointer, around the table.
+    if (stroke || event.target.closest(".cb-table")) event.preventDefault();
   });
   area.addEventListener("click", event => {  // a tap while panning looks at a cell
     if (store.tool !== "pan") return;
@@ -89,6 +90,8 @@ function onMove(event) {
   if (!stroke) return hover(event);
   if (stroke.fingers) return moveTwoFingers(event);
   if (event.pointerId !== stroke.id) return;
+  // Let go where nothing told us, such as over a menu of the browser.
+  if (event.pointerType === "mouse" && !event.buttons) return endStroke(event, true);
   if (stroke.pan) return movePan(event);
   stroke.pointer = event;
   const samples = event.getCoalescedEvents ? event.getCoalescedEvents() : [];

@@ -110,7 +110,7 @@ function syncHistory() {
     const label = labels[way], name = capital(way);
     nodes[way].disabled = label === null || label === undefined;
     nodes[way].title = (label ? `${name}: ${label}` : `Nothing to ${way}`) +
-      (way === "undo" ? " (Ctrl+Z)" : " (Ctrl+Shift+Z)");
+      ` (${keyText(commandOf(way).keys[0])})`;
     nodes[way].setAttribute("aria-label", label ? `${name}: ${label}` : name);
   }
 }

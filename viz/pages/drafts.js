@@ -1,5 +1,6 @@
 // Drafts: what was last painted, kept in this browser as the text of a link, one for each model, and
-// offered again when the page is opened without a link. Nothing is restored unless asked for.
+// offered again when the page is opened without a link, or with the link that it was painted after.
+// Nothing is restored unless asked for.
 (() => {
   const PREFIX = "cachebrush-draft:", MOST = 8, MAX_CHARS = 16384, SETTLED_MS = 1200;
   const hash = location.hash.slice(1), opened = /^\d/.test(hash) ? hash : "";  // views have names
@@ -15,7 +16,8 @@
   }
   function write(name, link) {
     try {
-      localStorage.setItem(PREFIX + name, JSON.stringify({link, at: Date.now()}));
+      const after = location.hash.slice(1);  // Copy link may have changed it since
+      localStorage.setItem(PREFIX + name, JSON.stringify({link, at: Date.now(), after}));
       const names = Object.keys(localStorage).filter(key => key.startsWith(PREFIX))
         .map(key => key.slice(PREFIX.length));
       names.sort((a, b) => (read(b)?.at ?? 0) - (read(a)?.at ?? 0));
@@ -29,8 +31,10 @@
     return today ? clock : `${date.toLocaleDateString([], {day: "numeric", month: "short"})}, ${clock}`;
   };
   function offer(on) {
-    const button = document.querySelector("#restore-draft"), found = on ? read(model) : null;
+    const button = document.querySelector("#restore-draft"), kept = on ? read(model) : null;
     if (!button) return false;
+    const other = opened && (kept?.after !== opened || kept.link === opened);
+    const found = other ? null : kept;  // not beside somebody else's link
     button.classList.toggle("cb-offered", !!found);
     if (found) {
       button.textContent = WORDS.replace("{when}", when(found.at));
@@ -64,7 +68,6 @@
   };
   for (const kind of ["pointerup", "keyup", "change", "drop"]) addEventListener(kind, settle, true);
 
-  if (opened) return;
   // The page is built after this script has run.
   const look = new MutationObserver(() => { if (offer(true)) look.disconnect(); });
   look.observe(document.documentElement, {childList: true, subtree: true});

@@ -48,6 +48,7 @@ class Edits:
         if setting_of(now) != setting_of(before):
             grid["quality"] = visit.quality()
             parts["known"] = visit.known_as
+            parts["words"] = visit.words()
             parts["calibrating"] = line_html(visit, self.engine)
         if now.schedule.actions.shape != before.schedule.actions.shape or now.model != before.model:
             grid |= {"spec": visit.spec(), "layer": visit.layer(), "live": None}

@@ -2,5 +2,5 @@
 (given) => {
   if (!given) return;
   history.replaceState(null, "", "#" + given);
-  navigator.clipboard?.writeText(location.href).catch(() => {});
+  window.cbCopy(location.href);
 }

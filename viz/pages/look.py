@@ -22,12 +22,21 @@ STYLE = (
     + KEEP_STYLE
     + "".join(
         (_HERE / name).read_text(encoding="utf-8")
-        for name in ("studio.css", "views.css", "pareto.css", "seeing.css", "calibrate.css")
+        for name in (
+            "studio.css",
+            "views.css",
+            "pareto.css",
+            "seeing.css",
+            "calibrate.css",
+            "touch.css",
+        )
     )
 )
 # A link pasted over the address of an open page opens it anew.
 _PARETO = f"<script>{(_HERE / 'pareto.js').read_text(encoding='utf-8')}</script>"
 _TABS = f"<script>{(_HERE / 'tabs.js').read_text(encoding='utf-8')}</script>"
+_SLIDERS = f"<script>{(_HERE / 'sliders.js').read_text(encoding='utf-8')}</script>"
+_COPY = f"<script>{(_HERE / 'copy.js').read_text(encoding='utf-8')}</script>"
 _NAMES = json.dumps(dict(choices())).replace("</", "<\\/")
 _CHOOSE = (
     f"<script>{{const NAMES = {_NAMES};\n{(_HERE / 'choose.js').read_text('utf-8')}}}</script>"
@@ -41,6 +50,8 @@ HEAD = (
     + _PARETO
     + _GLOSSARY
     + _TABS
+    + _SLIDERS
+    + _COPY
     + _CHOOSE
     + "<script>addEventListener('hashchange', () => location.reload())</script>"
 )
@@ -87,5 +98,7 @@ def theme() -> gr.themes.Base:
         body_text_color_subdued_dark="*neutral_300",
         block_label_text_color="*neutral_700",
         block_info_text_color="*neutral_600",
+        checkbox_border_color="*neutral_500",
+        checkbox_border_color_dark="*neutral_400",
         block_info_text_color_dark="*neutral_300",
     )

@@ -85,6 +85,8 @@ class Runs(Edits):
                 if isinstance(item, Result):
                     yield self._finished(visit, name, item)
                     return
+                if visit.state.model != state.model:  # a step of it may have been on its way
+                    break
                 if item.which == "cached" and item.event is not None:
                     steps.append(item.event)
                 told = pace.told(item.which, item.done, item.total)

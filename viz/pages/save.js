@@ -9,7 +9,7 @@
     link.href = URL.createObjectURL(blob);
     link.download = file.name;
     link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);  // Safari asks first, then reads it
   };
   if (file.base64) {
     const bytes = Uint8Array.from(atob(file.base64), c => c.charCodeAt(0));

@@ -109,6 +109,7 @@ def report(visit: Visit) -> Saved:
     link = to_link(Link(result.model, settings, result.schedule.steps, made), model=home())
     origin = Origin(
         method=method,
+        made="" if studio.is_stale(result, visit.state) else visit.state.now.painted_by[0],
         fragment=link,
         weights_hash=weights_of(visit, result),
         versions=tuple(versions().items()),
@@ -138,10 +139,12 @@ def _grid(visit: Visit) -> str:
 
 
 def _tables(visit: Visit) -> Tables:
-    """The changes of the last full run at the page's steps; ValueError before there is one."""
-    found = studio.tables_for(visit.tables, visit.state.schedule.steps)
+    """The changes of the last full run; ValueError before there is one of as many steps."""
+    found, steps = visit.tables, visit.state.schedule.steps
     if not studio.changes_known(found):
         raise ValueError(text.NO_CURVES)
+    if len(found.change) != steps:
+        raise ValueError(text.OTHER_CURVES.format(had=len(found.change), has=steps))
     return found
 
 

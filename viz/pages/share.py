@@ -63,7 +63,10 @@ class Share:
 
     def restore(self, link: Any, visit: Visit) -> Parts:
         """The draft that the browser has kept; checked like any link."""
-        return self.handlers.open_link(link, visit)
+        parts = self.handlers.open_link(link, visit)
+        if not visit.refused:
+            parts["notice"] = studio.notice_html(text.DRAFT_BACK, "ready")
+        return parts
 
     # -- in --------------------------------------------------------------------------------
 

@@ -21,6 +21,12 @@
     if (now && panel?.getAttribute("aria-labelledby") !== now.id) panel?.setAttribute("aria-labelledby", now.id);
   }
 
+  // A reload comes back to the view, unless the address holds a link, which has a view of its own.
+  function named(set) {
+    const word = tabsOf(set).find(chosen)?.querySelector("input").value;
+    if (word && !/^\d/.test(location.hash.slice(1))) history.replaceState(null, "", `#${word}`);
+  }
+
   function begin(set) {
     const list = set.querySelector("label")?.parentElement, panel = document.querySelector(".cb-main");
     if (!list || !panel || set.dataset.tabs) return;
@@ -40,7 +46,7 @@
       told(set);
       tab.focus();
     });
-    set.addEventListener("change", () => told(set));
+    set.addEventListener("change", () => { told(set); named(set); });
     // The server may choose a view too: Gradio marks its label by class.
     new MutationObserver(() => told(set)).observe(list, {subtree: true, childList: true, attributeFilter: ["class"]});
     told(set);

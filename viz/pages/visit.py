@@ -205,8 +205,18 @@ class Visit:
         )
 
     def words(self) -> str:
-        """The figure in words."""
-        return text.figure_words(studio.curves_words(self._fitted, self.state.model.branches))
+        """The figure in words, and whether it is of another setting than the page's."""
+        words = studio.curves_words(self._fitted, self.state.model.branches)
+        now, had, steps = self.state.settings, self.result, len(self.tables.change)
+        if not studio.changes_known(self.tables):
+            return text.figure_words(words)
+        if steps != self.state.schedule.steps:
+            words = f"{text.CURVES_CARRIED.format(steps=steps)} {words}"
+        elif (now.cfg_scale, now.sampler) != (had.cfg_scale, had.sampler):
+            sampler = studio.SAMPLER_NAMES.get(had.sampler, had.sampler)
+            other = text.CURVES_OTHER.format(cfg=f"{had.cfg_scale:g}", sampler=sampler)
+            words = f"{other} {words}"
+        return text.figure_words(words)
 
 
 def start_visit() -> Visit:

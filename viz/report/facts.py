@@ -21,6 +21,7 @@ class Origin:
 
     Attributes:
         method: with its controls, where it painted the schedule.
+        made: what last changed the schedule, in the words of the history; "" where it is not known.
         fragment: the text behind `#` that opens the page in this state; "" where the page has
             gone on since.
         weights_hash: of the model, "" before it is loaded.
@@ -29,6 +30,7 @@ class Origin:
     """
 
     method: Method | None = None
+    made: str = ""
     fragment: str = ""
     weights_hash: str = ""
     versions: tuple[tuple[str, str], ...] = ()

@@ -74,9 +74,10 @@ def report_html(
 
 
 def _css() -> str:
-    """The page's colours, by the reader's own theme; a file has no switch for it."""
+    """The page's colours, by the reader's own theme, as a file has no switch; paper is light."""
     light, dark = palette.css_variables().split(".dark", 1)
-    return f"{light}@media (prefers-color-scheme: dark) {{ :root{dark} }}\n{_STYLE}"
+    themes = f"{light}@media (prefers-color-scheme: dark) {{ :root{dark} }}\n"
+    return f"{themes}@media print {{ {light} }}\n{_STYLE}"
 
 
 def _section(title: str, body: str, words: str = "") -> str:
@@ -173,7 +174,8 @@ def _method(result: Result, origin: Origin) -> str:
     esc = html.escape
     kind = facts.kind_of(result, origin)
     if kind is None:
-        words = result.policy or reporttext.OWN_PAINT
+        made = reporttext.MADE.format(what=origin.made) if origin.made else reporttext.OWN_PAINT
+        words = result.policy or made
         return f"<p>{esc(words)}</p>"
     said = origin.method.words if origin.method is not None else result.policy or kind.title
     return f"<p><b>{esc(said)}</b></p>{about_html(kind)}"
