@@ -16,8 +16,8 @@ settings.register_profile(
 settings.load_profile("cachebrush")
 
 LONGEST = (
-    "test_lessons", "test_methods", "test_first_minute", "test_vocabulary", "test_app",
-    "test_access", "test_pareto",
+    "test_lessons", "test_methods", "test_access", "test_first_minute", "test_vocabulary",
+    "test_app", "test_pareto", "test_keys", "test_share", "test_models",
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 import gradio as gr
 
 from tests.ui import compare_fixtures as data
+from tests.ui.idle import look_less_often
 from viz import served
 from viz.compare import CompareView, Comparison, Source, live_frame, pending, source
 from viz.figures import (
@@ -118,6 +119,7 @@ def build(pause_s: float = 0.15) -> gr.Blocks:
 
 
 if __name__ == "__main__":
+    look_less_often()
     build(float(os.environ.get("PAUSE_S", "0.15"))).launch(
         server_name="127.0.0.1",
         server_port=int(os.environ.get("GRADIO_SERVER_PORT", "7861")),

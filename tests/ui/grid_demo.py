@@ -35,6 +35,7 @@ from caching.predictors.skip import Skip
 from caching.predictors.taylor import Taylor
 from caching.predictors.tokens import Tokens
 from caching.schedule import Schedule
+from tests.ui.idle import look_less_often
 from viz import served
 from viz.grid import Op, ScheduleGrid, Tables, grid_layer
 from viz.grid.encode import REFUSED, Expected
@@ -319,6 +320,7 @@ def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
 
 
 if __name__ == "__main__":
+    look_less_often()
     port = int(sys.argv[1]) if len(sys.argv) > 1 else None
     build().launch(
         server_name="127.0.0.1", server_port=port, run_history=False, quiet=True,

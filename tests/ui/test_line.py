@@ -19,9 +19,19 @@ GRID = "document.querySelector('#grid .cb-grid')"
 SETTLED = f"{GRID}.cbGrid.state().pending === 0"
 
 
-def test_a_stroke_is_answered_on_the_line_and_the_page_follows(app: Callable[..., Any]) -> None:
+def test_strokes_and_methods_come_on_the_line_and_a_run_takes_along_what_it_has_not_delivered(
+    app: Callable[..., Any],
+) -> None:
     page = app()
     without_auto_run(page)
+    _a_stroke_is_answered_on_the_line_and_the_page_follows(page)
+    _a_picked_method_is_painted_by_the_line_and_the_boxes_follow(page)
+    set_steps(page, 8)  # it is not about the runs
+    _a_run_takes_along_what_the_line_has_not_delivered(page, "mute", 5)
+    _a_run_takes_along_what_the_line_has_not_delivered(page, "late", 6)
+
+
+def _a_stroke_is_answered_on_the_line_and_the_page_follows(page: Any) -> None:
     with page.expect_response(LINE) as answer:
         page.mouse.click(*cell_centre(page, 0, 10))
     assert len(answer.value.body()) < 8000
@@ -31,17 +41,6 @@ def test_a_stroke_is_answered_on_the_line_and_the_page_follows(app: Callable[...
     script = page.evaluate("performance.getEntriesByType('resource').map(one => one.name)")
     assert any(one.endswith("/painter.js") for one in script)
     assert any(one.endswith("/full-src.webp") for one in script)
-    # A run takes along what was painted while no answer comes.
-    _a_run_takes_along_what_the_line_has_not_delivered(page, "late")
-
-
-def test_a_method_comes_on_the_line_and_a_run_takes_along_what_a_mute_one_has_not_delivered(
-    app: Callable[..., Any],
-) -> None:
-    page = app()
-    without_auto_run(page)
-    _a_picked_method_is_painted_by_the_line_and_the_boxes_follow(page)
-    _a_run_takes_along_what_the_line_has_not_delivered(page, "mute")
 
 
 def _a_picked_method_is_painted_by_the_line_and_the_boxes_follow(page: Any) -> None:
@@ -56,19 +55,21 @@ def _a_picked_method_is_painted_by_the_line_and_the_boxes_follow(page: Any) -> N
         assert rows(page) == told
 
 
-def _a_run_takes_along_what_the_line_has_not_delivered(page: Any, broken: str) -> None:
-    set_steps(page, 8)  # it is not about the run
+def _a_run_takes_along_what_the_line_has_not_delivered(page: Any, broken: str, step: int) -> None:
     waiting: list[Any] = []
     if broken == "late":
         page.route(LINE, lambda route: waiting.append(route))  # the answer never comes
     else:
         page.route(LINE, lambda route: route.fulfill(json=None))
-    page.mouse.click(*cell_centre(page, 0, 5))
+    before = rows(page)
+    page.mouse.click(*cell_centre(page, 0, step))
     painted = rows(page)
+    assert painted != before, broken
     if broken == "late":
         page.wait_for_function(f"{GRID}.dataset.offered === '1'")
     else:
         page.wait_for_function(SETTLED)
     run(page)
     executed = page.evaluate(f"{GRID}.cbGrid.executed()")
-    assert executed == painted == rows(page)
+    assert executed == painted == rows(page), broken
+    page.unroute(LINE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -192,35 +193,18 @@ def open_learn(page: Any) -> None:
     )
 
 
-def test_a_router_is_learned_while_the_grid_shows_it_and_then_painted(
+def test_a_router_is_learned_while_the_grid_shows_it_kept_stopped_and_then_painted(
     app: Callable[..., Any], tmp_path: Path
 ) -> None:
     page = app()
     without_auto_run(page)
     open_learn(page)
     before = rows(page)
-    set_number(page, "iterations", "4")
-    page.locator("#learn").click()
-    expect(page.locator('#learning [data-done="true"]')).to_be_visible(timeout=RUN_MS)
-    expect(page.get_by_test_id("notice")).to_contain_text("learned for 5 steps")
-    assert any("probability to compute" in words for words in page.evaluate("[...window.scales]"))
-    # Afterwards the painter shows what it showed before, in the colours of the schedule.
-    page.wait_for_function(f"{GRID}.state().view === 'plan'")
-    expect(page.locator("#method-about")).to_contain_text("4 iterations")
-    set_number(page, "control-0", "0.99")  # θ: everything the router may reuse
-    page.wait_for_function(f"{GRID}.rows().every(r => r === '00101')")
-    file = saved(page, tmp_path / "learned.json")
-    assert file.actions[[2, 4]].all() and not file.actions[[0, 1, 3]].any()
-    undo(page)
-    painted(page, before)
+    _stop_keeps_nothing_and_keep_ends_a_training_that_would_go_on(page)
+    _a_router_is_learned_while_the_grid_shows_it_and_then_painted(page, before, tmp_path)
 
 
-def test_keep_ends_a_training_that_would_go_on_and_stop_keeps_nothing(
-    app: Callable[..., Any],
-) -> None:
-    page = app()
-    without_auto_run(page)
-    open_learn(page)
+def _stop_keeps_nothing_and_keep_ends_a_training_that_would_go_on(page: Any) -> None:
     set_number(page, "iterations", "5000")
     page.locator("#learn").click()
     expect(page.locator("#learning polyline")).to_be_visible(timeout=RUN_MS)
@@ -235,6 +219,27 @@ def test_keep_ends_a_training_that_would_go_on_and_stop_keeps_nothing(
     expect(page.get_by_test_id("notice")).to_contain_text("learned for 5 steps")
     expect(page.locator("#to-learn")).not_to_be_visible()
     expect(page.locator("#keep")).to_be_disabled()
+
+
+def _a_router_is_learned_while_the_grid_shows_it_and_then_painted(
+    page: Any, before: list[str], tmp_path: Path
+) -> None:
+    page.evaluate("window.scales.clear()")  # of the trainings before
+    set_number(page, "iterations", "4")
+    page.locator("#learn").click()
+    about = page.locator("#method-about")
+    expect(about).to_contain_text(re.compile(r"\b4 iterations"), timeout=RUN_MS)
+    expect(page.locator('#learning [data-done="true"]')).to_be_visible(timeout=RUN_MS)
+    expect(page.get_by_test_id("notice")).to_contain_text("learned for 5 steps")
+    assert any("probability to compute" in words for words in page.evaluate("[...window.scales]"))
+    # Afterwards the painter shows what it showed before, in the colours of the schedule.
+    page.wait_for_function(f"{GRID}.state().view === 'plan'")
+    set_number(page, "control-0", "0.99")  # θ: everything the router may reuse
+    page.wait_for_function(f"{GRID}.rows().every(r => r === '00101')")
+    file = saved(page, tmp_path / "learned.json")
+    assert file.actions[[2, 4]].all() and not file.actions[[0, 1, 3]].any()
+    undo(page)
+    painted(page, before)
 
 
 def _nothing_overflows_with_a_method_and_the_panel_open(page: Any) -> None:

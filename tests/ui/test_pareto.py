@@ -55,15 +55,19 @@ def undo(page: Any) -> None:
     page.keyboard.press("Control+z")
 
 
-def test_runs_are_pointed_at_pinned_restored_and_undone(app: Callable[..., Any]) -> None:
+def test_runs_are_pointed_at_pinned_restored_undone_and_improved(app: Callable[..., Any]) -> None:
     page = app(figures=True)
     without_auto_run(page)
+    _runs_are_pointed_at_pinned_restored_and_undone(page)
+    _improve_paints_what_is_better_until_stopped(page)
+
+
+def _runs_are_pointed_at_pinned_restored_and_undone(page: Any) -> None:
     first = rows(page)
     # The predicted front comes once the model is there; by keyboard, as everything in the table.
     page.locator("#pareto-table summary").focus()
     page.keyboard.press("Enter")
-    button(page, "restore", "f10").focus()
-    page.keyboard.press("Enter")
+    button(page, "restore", "f10").press("Enter")  # focused first; the table may be drawn anew
     page.wait_for_function(f"p => {GRID}.rows().join() !== p.join()", arg=first)
     ahead = rows(page)
     expect(button(page, "restore", "f10")).to_be_focused()
@@ -97,11 +101,11 @@ def test_runs_are_pointed_at_pinned_restored_and_undone(app: Callable[..., Any])
     title = "document.querySelector('#pareto .js-plotly-plot')?.layout.yaxis.title.text"
     page.wait_for_function(f"{title}.includes('error')")
     assert page.evaluate(f"({PLACE})('r2')")
+    undo(page)
+    painted(page, first)  # which leaves more to improve than a schedule of the budget
 
 
-def test_improve_paints_what_is_better_until_stopped(app: Callable[..., Any]) -> None:
-    page = app(figures=True)
-    without_auto_run(page)
+def _improve_paints_what_is_better_until_stopped(page: Any) -> None:
     set_steps(page, 8)  # a search takes as long as its runs
     first = rows(page)
     page.locator("#improve-box > button").click()

@@ -18,9 +18,17 @@ __all__ = ["app"]  # a fixture
 GRID = "document.querySelector('#grid .cb-grid').cbGrid"
 
 
-def test_the_threshold_is_dragged_and_the_grid_follows(app: Callable[..., Any]) -> None:
+def test_thresholds_regions_and_lags_are_seen_where_they_are_changed(
+    app: Callable[..., Any],
+) -> None:
     page = app(figures=True)
     without_auto_run(page)
+    _the_threshold_is_dragged_and_the_grid_follows(page)
+    _a_region_is_asked_for_measured_and_repaired(page)
+    _lags_of_the_similarity_and_linked_views(page)
+
+
+def _the_threshold_is_dragged_and_the_grid_follows(page: Any) -> None:
     before, numbers = rows(page), readouts(page)
     handle = page.locator(".cb-alpha-handle")
     handle.scroll_into_view_if_needed()
@@ -59,9 +67,7 @@ def test_the_threshold_is_dragged_and_the_grid_follows(app: Callable[..., Any]) 
     page.wait_for_function(f"p => {GRID}.rows().join() === p.join()", arg=before)
 
 
-def test_lags_of_the_similarity_and_linked_views(app: Callable[..., Any]) -> None:
-    page = app(figures=True)
-    without_auto_run(page)
+def _lags_of_the_similarity_and_linked_views(page: Any) -> None:
     page.locator("#grid .cb-views [data-id=layer]").click()
     lag = page.get_by_test_id("lag")
     assert lag.get_attribute("max") == "8"
@@ -97,9 +103,7 @@ def test_lags_of_the_similarity_and_linked_views(app: Callable[..., Any]) -> Non
     expect(page.locator("#seen .cb-plot-ring")).to_have_count(0)  # no attention there
 
 
-def test_a_region_is_asked_for_measured_and_repaired(app: Callable[..., Any]) -> None:
-    page = app(figures=True)
-    without_auto_run(page)
+def _a_region_is_asked_for_measured_and_repaired(page: Any) -> None:
     before = rows(page)
     page.locator("#compare").get_by_text("Difference", exact=True).click()
     page.locator(".cbc-difference").scroll_into_view_if_needed()

@@ -70,6 +70,8 @@ def saved(page: Any, elem_id: str, folder: Path) -> Path:
 def paint(page: Any, row: int, step: int) -> None:
     page.locator(f'#grid [data-row="{row}"][data-step="{step}"]').click()
     page.wait_for_function(f"{GRID}.state().pending === 0")
+    # The rest of its answer has come, too: it would take away the words of what comes next.
+    page.wait_for_function("!window.cachebrushGrids.grid.value.late")
 
 
 def test_pictures_reports_and_figures_are_saved_and_pictures_dropped(
@@ -96,6 +98,7 @@ def _a_saved_picture_dropped_on_the_page_restores_it(page: Any, tmp_path: Path) 
     before = rows(page)
 
     set_number(page, "seed", "5")
+    page.wait_for_selector("#numbers .cb-stale")  # taken, so that it cannot come after the picture
     paint(page, 3, 6)
     assert rows(page) != before
     assert page.evaluate(DROP, [picture.name, base64.b64encode(data).decode()]) == [

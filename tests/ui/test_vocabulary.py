@@ -134,7 +134,10 @@ def test_editing_the_last_quarter_runs_only_that(
     """How long until the new final picture is there is reported, not asserted."""
     page = app()
     without_auto_run(page)
+    before = rows(page)
     choose(page, "method", "● FORA")
+    page.wait_for_function(f"p => {GRID}.rows().join() !== p.join()", arg=before)
+    expect(page.locator('.cb-about[data-method="fora"]')).to_be_visible()
     field = page.locator("#steps input[type=number]")
     field.fill("50")
     field.press("Enter")
