@@ -65,13 +65,18 @@ def add_kernels(group: Any) -> None:
         action="store_true",
         help="compile the branches before the first run; needs a C++ compiler",
     )
+    group.add_argument(
+        "--graphs",
+        action="store_true",
+        help="launch steps that compute and reuse as CUDA graphs; needs an NVIDIA GPU",
+    )
 
 
 def kernels_of(asked: argparse.Namespace) -> list[str]:
     """What was asked of `add_kernels` beyond the defaults, as words of a command."""
     words = [] if asked.dtype == "float32" else [f"--dtype {asked.dtype}"]
     words += [] if asked.attention == "auto" else [f"--attention {asked.attention}"]
-    return [*words, "--compile"] if asked.compile else words
+    return words + ["--compile"] * asked.compile + ["--graphs"] * asked.graphs
 
 
 def load(asked: argparse.Namespace) -> Model:
@@ -91,7 +96,7 @@ def load(asked: argparse.Namespace) -> Model:
             raise RequestError("cuda was asked for and there is none: use --device cpu.")
     except RuntimeError as error:
         raise RequestError(f"device {asked.device!r:.40} is not known: use cpu or cuda.") from error
-    speed = Speed(compiled=asked.compile, attention=asked.attention)
+    speed = Speed(compiled=asked.compile, attention=asked.attention, graphs=asked.graphs)
     return load_model(asked.model, device=device, dtype=getattr(torch, asked.dtype), speed=speed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from caching.engine.running import Gate, RunningStep, Stopped, Watcher
 from caching.engine.state import State, ends_steps, first_rows, looked_at
 from caching.marks import COVERED, LOWERED
 from caching.models.family import Conditioning, Family
+from caching.models.graphs import Bench, Graphs, patterns_of
 from caching.predictors.base import Cell, Entry, Predictor
 from caching.predictors.reuse import Reuse
 from caching.schedule import Schedule
@@ -87,6 +89,8 @@ class Executor:
         self.quick = [None, *map(self._quick, schedule.legend)]
         self.keeps = [0, *(p.keeps for p in schedule.legend)]
         self.needs = [0, *(p.needs for p in schedule.legend)]
+        self.plan = plan
+        self.bench: Bench | None = None
 
     def _cuts(self) -> Iterator[int]:
         """The blocks that something wants the hidden state before, and the end."""
@@ -101,6 +105,27 @@ class Executor:
             return None
         # Not bound to this object, which would then hold itself.
         return Executor._reused if type(p) is Reuse else Executor._estimated
+
+    def launch_from(self, graphs: Graphs, latents: Tensor) -> None:
+        """From here on run steps as graphs, if computing and reusing is all that they do.
+
+        Args:
+            latents: (N, C, h, w) of any step, for its size.
+        """
+        actions = self.schedule.actions
+        used = [self.legend[n - 1] for n in np.unique(actions).tolist() if n]
+        if not self.is_plain or self.schedule.step_actions.any():
+            return
+        if all(type(p) is Reuse for p in used):
+            self.patterns = patterns_of(actions, self.plan.last_use)
+            self.bench = graphs.take(self.given, latents, self.patterns)
+            weakref.finalize(self, graphs.give_back, self.bench)
+
+    def _launched(self, run: RunningStep, bench: Bench) -> StepResult:
+        if run.stopped is not None and run.stopped():
+            raise Stopped("the run was stopped before a step.")
+        output = bench.step(self.patterns[run.s], run.latents, self.given, run.s)
+        return StepResult(output, self.schedule.actions[run.s].copy(), 0)
 
     def cache_bytes(self, *others: Any) -> int:
         """Bytes held for later steps right now, with those of tensors anywhere in `others`."""
@@ -142,6 +167,8 @@ class Executor:
             run: the step, some blocks of which may have run already.
             number: of the whole-step action in the schedule's step legend, 0 = blocks by the grid.
         """
+        if self.bench is not None:
+            return self._launched(run, self.bench)
         action = self.schedule.step_legend[number - 1] if number else None
         if action is None:
             x = run.through(run.embed(), 0, run.blocks)

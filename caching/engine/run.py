@@ -203,6 +203,9 @@ def _steps(
         recorder = Recorder(
             solver.timesteps, model.blocks, len(model.branches), lags=lags, memory_mib=trace_mib
         )
+    if model.graphs is not None and not recorder:  # which looks at single branches
+        seen = x.to(dtype)
+        executor.launch_from(model.graphs, _doubled(seen) if request.passes == 2 else seen)
     first, records = 0, []
     if states is not None and decider is None:
         found = _resume(states, request, schedule, plan)

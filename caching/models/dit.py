@@ -25,6 +25,7 @@ from caching.models.dit_modulation import (
     Kept,
     Rows,
     Some,
+    Still,
 )
 from caching.models.dit_parts import Part, activated, dense, dense_up, fuses, part_of, picked
 from caching.models.dit_time import TimeEmbedding
@@ -127,6 +128,9 @@ class DiT:
 
     def chosen(self, given: Rows, rows: Tensor) -> Some:
         return Some(given, rows, len(rows))
+
+    def still(self, given: Given) -> Still:
+        return Still(given)
 
     def modulated(self, x: Tensor, given: Rows, s: int, block: int, r: int) -> Tensor:
         b = self.parts[block]

@@ -161,6 +161,13 @@ class Given:
         now = self.now if s == self.step else self._at(s)
         return now[6 * block + which]
 
+    def whole(self, s: int) -> Tensor:
+        """Everything at step `s`, (6 L + 2, N, 1, D); not to be written to."""
+        self._at(s)
+        assert self.table is not None
+        made = self.table.made[s - self.start]
+        return made if self.rows is None else made[:, self.rows]
+
     def last(self, s: int) -> tuple[Tensor, Tensor]:
         """Shift and scale of the final layer at step `s`, each (N, 1, D), likewise."""
         shift, scale = (self.now if s == self.step else self._at(s))[-2:]
@@ -170,7 +177,7 @@ class Given:
 class Some:
     """Some of the rows of a conditioning, looking at the same modulation."""
 
-    def __init__(self, whole: Given | Some, rows: slice | Tensor, size: int) -> None:
+    def __init__(self, whole: Rows, rows: slice | Tensor, size: int) -> None:
         self.whole, self.rows, self.size = whole, rows, size
 
     def get(self, s: int, block: int, which: int) -> Tensor:
@@ -183,4 +190,24 @@ class Some:
         return shift[self.rows], scale[self.rows]
 
 
-Rows: TypeAlias = Given | Some
+class Still:
+    """The modulation of one step in a place that stays the same whichever step it is."""
+
+    def __init__(self, given: Given) -> None:
+        self.made = given.whole(0).clone()  # (6 L + 2, N, 1, D)
+        self.now, self.size = self.made.unbind(0), given.size
+
+    def load(self, given: Given, s: int) -> None:
+        """From here on, that of step `s`."""
+        self.made.copy_(given.whole(s))
+
+    def get(self, s: int, block: int, which: int) -> Tensor:
+        """Modulation `which` of `block`, (N, 1, D), of the step that was loaded."""
+        return self.now[6 * block + which]
+
+    def last(self, s: int) -> tuple[Tensor, Tensor]:
+        """Likewise shift and scale of the final layer."""
+        return self.now[-2], self.now[-1]
+
+
+Rows: TypeAlias = Given | Some | Still

@@ -18,6 +18,14 @@ Linear: TypeAlias = Callable[[str, Tensor, Tensor, Tensor | None], Tensor]
 """Applies a linear: (name, input (N, T, in), weight (out, in), bias (out,)) -> (N, T, out)."""
 
 
+class StillConditioning(Protocol):
+    """A conditioning that holds one step, always in the same memory, whichever step is asked."""
+
+    def load(self, given: Conditioning, s: int) -> None:
+        """Hold step `s` of `given` from here on."""
+        ...
+
+
 class Family(Protocol):
     """A transformer seen as L blocks of R residual branches, `x = x + gate * branch(x)`."""
 
@@ -109,6 +117,10 @@ class Family(Protocol):
 
     def chosen(self, given: Conditioning, rows: Tensor) -> Conditioning:
         """The same conditioning for some rows of the batch, int64 (n,)."""
+        ...
+
+    def still(self, given: Conditioning) -> StillConditioning:
+        """A conditioning of one step at a time, the first to begin with, that never moves."""
         ...
 
     def modulated(self, x: Tensor, given: Conditioning, s: int, block: int, r: int) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from caching.errors import ModelError, RequestError
 from caching.models.dit import DiT
 from caching.models.family import Family
+from caching.models.graphs import Graphs
 from caching.models.speed import PLAIN, Speed
 
 DEFAULT_SCHEDULE: dict[str, Any] = {
@@ -72,7 +73,8 @@ class Model:
     name: str
     config_hash: str  # first 16 hex digits of the sha256 of the transformer's config
     weights_hash: str = ""  # likewise of some numbers of every parameter
-    speed: Speed = PLAIN  # how branches are computed
+    speed: Speed = PLAIN  # how steps are computed
+    graphs: Graphs | None = None  # where they are launched as such
 
     @classmethod
     def from_modules(
@@ -94,7 +96,7 @@ class Model:
                 it DiT's own: 1,000 steps, linear betas, epsilon.
             class_names: names of the labels the model was trained on.
             name: shown to people and stored in schedules.
-            speed: compiled or not, and which attention kernel.
+            speed: compiled or not, which attention kernel, CUDA graphs or not.
 
         Raises:
             ModelError: the transformer is of a family without an adapter, or this machine has not
@@ -119,7 +121,8 @@ class Model:
                 "give at most as many names as classes."
             )
         hashes = (_config_hash(family), _weights_hash(family.module))
-        return cls(family, vae, noise, names, name, *hashes, speed)
+        graphs = Graphs(family) if speed.graphs else None
+        return cls(family, vae, noise, names, name, *hashes, speed, graphs)
 
     @property
     def blocks(self) -> int:

@@ -1,4 +1,4 @@
-"""How a model's branches are computed: compiled or as they are, and by which attention kernel.
+"""How a model's steps are computed: compiled or not, by which attention kernel, in CUDA graphs.
 
 Neither changes what is computed, but kernels round differently, so a run belongs with runs of the
 same `Speed`: to the last bit it is equal to those alone.
@@ -21,11 +21,13 @@ ATTENTION = {
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """Two choices that leave what a model computes as it is.
+    """Three choices that leave what a model computes as it is.
 
     Attributes:
         compiled: whether torch.compile makes the branches; the schedule stays outside of it.
         attention: a name in `ATTENTION`.
+        graphs: whether steps are launched as CUDA graphs, one per distinct row of a schedule. Where
+            anything but reuse stands in, or a run can be gone on from, steps run without.
 
     Raises:
         ModelError: no such name.
@@ -33,6 +35,7 @@ class Speed:
 
     compiled: bool = False
     attention: str = "auto"
+    graphs: bool = False
 
     def __post_init__(self) -> None:
         if self.attention not in ATTENTION:
@@ -45,7 +48,8 @@ class Speed:
     def words(self) -> tuple[str, ...]:
         """What differs from a plain model, for beside a measured time; nothing where nothing."""
         kernel = f"{self.attention} attention"
-        return ("compiled",) * self.compiled + (kernel,) * (self.attention != "auto")
+        compiled, graphs = ("compiled",) * self.compiled, ("CUDA graphs",) * self.graphs
+        return compiled + (kernel,) * (self.attention != "auto") + graphs
 
 
 PLAIN = Speed()
