@@ -15,8 +15,10 @@ class NoPicture(torch.nn.Module):
     """An autoencoder that returns latents, so that a pipeline's time is the transformer's."""
 
     config = SimpleNamespace(scaling_factor=1.0)
-    device = torch.device("cpu")
-    dtype = torch.float32
+
+    def __init__(self, device: torch.device, dtype: torch.dtype):
+        super().__init__()
+        self.device, self.dtype = device, dtype
 
     def decode(self, latents):
         return SimpleNamespace(sample=latents)
@@ -27,7 +29,8 @@ def pipeline_of(module, noise) -> DiTPipeline:
     shared = {id(p): p for p in (*module.parameters(), *module.buffers())}
     # cache-dit replaces methods of the class, so each pipeline gets a class, of the name it knows.
     own = type("DiTPipeline", (DiTPipeline,), {})
-    pipe = own(copy.deepcopy(module, shared), NoPicture(), DDIMScheduler(**noise))
+    no_picture = NoPicture(module.device, module.dtype)
+    pipe = own(copy.deepcopy(module, shared), no_picture, DDIMScheduler(**noise))
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -61,9 +64,9 @@ def with_cache_dit(pipe, mask) -> None:
     cache_dit.enable_cache(pipe, cache_config=config)
 
 
-def drawn(pipe, steps: int) -> None:
+def drawn(pipe, steps: int, *, images: int = 1) -> None:
     pipe(
-        class_labels=[1],
+        class_labels=[1] * images,
         guidance_scale=GUIDANCE,
         generator=torch.Generator().manual_seed(0),
         num_inference_steps=steps,

@@ -20,18 +20,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from caching import load_model, sample
-from caching.engine.states import States
+from caching import load_model
 from caching.measure.timing import setting_of
-from caching.predict.calibration import psnr_db
+from caching.predict.calibration import TOGETHER
 from caching.predict.drawn import KINDS, drawn
 from caching.predict.features import features
 from caching.predict.fit import spearman
 from caching.predict.kept import SHIPPED, Kept
+from caching.predict.means import groups, measured, means
 from caching.predict.packed import pack
 from presets.predict import taught
 
-FIRST_SEED, DRAW, TOGETHER = 70_004, 90_001, 4
+FIRST_SEED, DRAW = 70_004, 90_001
 SPEARMAN_BAR, MEDIAN_BAR_DB = 0.99, 0.5
 NORMAL = 0.6745  # the median of a normal error, in standard deviations
 
@@ -39,16 +39,6 @@ NORMAL = 0.6745  # the median of a normal error, in standard deviations
 def say(text):
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-def groups(count, turns, common):
-    """(turns + common, count) numbers of the groups of pictures. In the first turn neighbours share
-    one, and in others schedules far apart, so that levels of pictures can be told from schedules';
-    in a common turn all share one."""
-    n, blocks = np.arange(count), -(-count // len(KINDS))
-    ways = [n // len(KINDS), n % blocks, (n // len(KINDS) + 5 * (n % len(KINDS))) % blocks]
-    mixed = [ways[t % 3] + t * blocks for t in range(turns)]
-    return np.stack([*mixed, *(np.full(count, turns * blocks + i) for i in range(common))])
 
 
 def measure(kept, model, schedules, held, args):
@@ -63,62 +53,26 @@ def measure(kept, model, schedules, held, args):
         turns = min(len(of), len(which))
         if of.shape[1] == which.shape[1] and (of[:turns] == which[:turns]).all():
             psnr[:turns] = known[:turns]
-    setting = {"cfg_scale": kept.of.cfg_scale, "sampler": kept.of.sampler}
-    # Neighbours begin alike: what they share runs once.
-    order = sorted(range(len(schedules)), key=lambda n: schedules[n][1].actions.tobytes())
-    began, done = time.perf_counter(), 0
-    for turn, one in np.argwhere(np.isnan(psnr[..., 0])):
-        group = which[turn, one]
-        todo = [n for n in order if which[turn, n] == group and np.isnan(psnr[turn, n, 0])]
-        if not todo:  # measured together with another
-            continue
-        at = range(group * TOGETHER, (group + 1) * TOGETHER)
-        asked = {"label": [held[i % len(held)] for i in at], "seed": [FIRST_SEED + i for i in at]}
-        states = States()
-        full = sample(model, None, steps=args.steps, states=states, **asked, **setting)
-        for n in todo:
-            run = sample(model, schedules[n][1], states=states, **asked, **setting)
-            psnr[turn, n] = psnr_db(run, full)
-            done += 1
-            late = args.minutes and time.perf_counter() - began > 60 * args.minutes
-            if done % 20 == 0 or late or not np.isnan(psnr[..., 0]).any():
-                np.savez(path, psnr=psnr, groups=which)
-                left, spent = np.isnan(psnr[..., 0]).sum(), time.perf_counter() - began
-                say(f"  {done} measured in {spent:.0f} s, {left} left")
-            if late and not np.isnan(psnr[..., 0]).all(axis=0).any():
-                return psnr, which
+    setting = {
+        "steps": args.steps, "cfg_scale": kept.of.cfg_scale, "sampler": kept.of.sampler,
+    }  # fmt: skip
+
+    def asked(at):
+        pictures = {"label": [held[i % len(held)] for i in at], "seed": [FIRST_SEED + i for i in at]}
+        return pictures | setting
+
+    began, plans = time.perf_counter(), [schedule for _, schedule in schedules]
+    stream = measured(model, plans, which, psnr.copy(), asked)
+    for done, (turn, n, got) in enumerate(stream, 1):
+        psnr[turn, n] = got
+        left, spent = np.isnan(psnr[..., 0]), time.perf_counter() - began
+        late = args.minutes and spent > 60 * args.minutes
+        if done % 20 == 0 or late or not left.any():
+            np.savez(path, psnr=psnr, groups=which)
+            say(f"  {done} measured in {spent:.0f} s, {left.sum()} left")
+        if late and not left.all(axis=0).any():
+            break
     return psnr, which
-
-
-def levels(psnr, which):
-    """PSNR (n,) in the mean over all pictures, its standard error (n,) as if schedules did as
-    unlike to all, the same from each one's own pictures (n,), and the pictures' levels.
-
-    psnr[t, n, p] = schedule n + picture p of group which[t, n] + noise, levels of pictures being
-    drawn about zero (Henderson's equations; NaN was not measured).
-    """
-    turn, n = np.nonzero(~np.isnan(psnr[..., 0]))
-    each, count = psnr.shape[2], psnr.shape[1]
-    _, at = np.unique(which[turn, n][:, None] * each + np.arange(each), return_inverse=True)
-    at, of, y = at.ravel(), np.repeat(n, each), psnr[turn, n].ravel()
-    rows, pictures = np.arange(y.size), at.max() + 1
-    design = np.zeros((y.size, count + pictures))
-    design[rows, of] = design[rows, count + at] = 1
-    noise, spread = 1.5, 3.0
-    for _ in range(10):
-        held = np.r_[np.zeros(count), np.full(pictures, (noise / spread) ** 2)]
-        inverse = np.linalg.inv(design.T @ design + np.diag(held))
-        found = inverse @ design.T @ y
-        own = np.diag(inverse)
-        left = y - design @ found
-        # Of each picture's own variance, what its runs have not told remains.
-        free = pictures - (held[count:] * own[count:]).sum()
-        noise = (left @ left / (y.size - count - free)) ** 0.5
-        spread = (found[count:] @ found[count:] / free) ** 0.5
-    free_share = (y.size - count - free) / y.size
-    runs = np.bincount(of, minlength=count)
-    alone = (np.bincount(of, left**2, count) / free_share) ** 0.5 / runs
-    return found[:count], noise * own[:count] ** 0.5, alone, found[count:], noise
 
 
 def table(kinds, measured, predicted, alone):
