@@ -19,7 +19,8 @@ from caching.schedule import Context, Schedule
 
 if TYPE_CHECKING:
     from caching.engine.run import Request, Run, StepEvent, iter_sample, sample
-    from caching.formats.native import load_schedule
+    from caching.formats.importers import import_schedule
+    from caching.formats.opening import load_schedule
     from caching.measure.cost import Cost, cost_of
     from caching.measure.fidelity import Fidelity, fidelity
     from caching.measure.trace import Trace
@@ -36,9 +37,10 @@ _LATE = {
     "Trace": "caching.measure.trace",
     "cost_of": "caching.measure.cost",
     "fidelity": "caching.measure.fidelity",
+    "import_schedule": "caching.formats.importers",
     "iter_sample": "caching.engine.run",
     "load_model": "caching.models",
-    "load_schedule": "caching.formats.native",
+    "load_schedule": "caching.formats.opening",
     "sample": "caching.engine.run",
 }
 
@@ -61,6 +63,7 @@ __all__ = [
     "Trace",
     "cost_of",
     "fidelity",
+    "import_schedule",
     "iter_sample",
     "load_model",
     "load_schedule",
@@ -72,3 +75,7 @@ def __getattr__(name: str) -> Any:
     if name not in _LATE:
         raise AttributeError(f"module 'caching' has no attribute {name!r}")
     return getattr(import_module(_LATE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})  # those of first use too, for a notebook's completion

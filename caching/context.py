@@ -107,7 +107,8 @@ def _falling(values: object, steps: int) -> tuple[float, ...]:
         )
     for step, value in enumerate(values):
         if isinstance(value, bool) or not isinstance(value, Real):
-            raise ScheduleError(f"context.timesteps at step {step} is {value!r}: expected a number")
+            shown = repr(value)[:40]  # whatever stands in a file, whole megabytes of it
+            raise ScheduleError(f"context.timesteps at step {step} is {shown}: expected a number")
         if not math.isfinite(value):
             raise ScheduleError(
                 f"context.timesteps at step {step} is {value}: expected a finite number"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from caching.cli import asked as shared
 from caching.cli import plans
-from caching.cli.run import record_of, what
+from caching.cli.run import record_of, tell_note, what
 from caching.cli.saved import as_saved
 from caching.cli.terminal import Terminal, plain, table
 from caching.errors import RequestError
@@ -39,7 +39,12 @@ record given as --schedule brings its class, seed, guidance and sampler, where n
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     plans.add_plan(parser)
     shared.add_picture(parser)
-    parser.add_argument("--repeats", type=int, default=3, help="timed runs each (default: 3)")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=3,
+        help="timed runs each; 0 takes the times of the runs shown (default: 3)",
+    )
     parser.add_argument(
         "--out", "-o", metavar="PREFIX", help="also writes PREFIX-full.png … and PREFIX.json"
     )
@@ -69,6 +74,7 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
         else:
             terminal.progress(f"{item.which} run", item.done, item.total)
     assert found is not None
+    tell_note(found.cached, terminal)
     value = values_of(model, found, chosen.recipe)
     if asked.out:
         _save(Path(asked.out), found, value)
@@ -160,7 +166,7 @@ def _save(target: Path, found: Comparison, value: dict[str, Any]) -> None:
         request = {**value["request"], "steps": run.request.steps}
         numbers = {k: v for k, v in value["runs"][name].items() if k not in ("total_ms", "macs")}
         measured = {**numbers, "setting": value["setting"]}
-        png = png_of(run.image, run.baked, request, measured=measured, made_with=versions())
+        png = png_of(run.image, run.painted, request, measured=measured, made_with=versions())
         shared.write(target.with_name(f"{target.name}-{name}.png"), png)
     text = json.dumps(plain(value), ensure_ascii=False, indent=1) + "\n"
     shared.write(target.with_name(f"{target.name}.json"), text)

@@ -11,7 +11,8 @@ from caching.cli import asked as shared
 from caching.cli.learn import interrupted
 from caching.cli.terminal import Terminal
 from caching.errors import RequestError
-from caching.formats.native import dumps, load_schedule_file
+from caching.formats.importers import import_schedule
+from caching.formats.native import dumps
 
 if TYPE_CHECKING:
     from caching.improve import Step
@@ -34,7 +35,7 @@ MOST_MINUTES = 7 * 24 * 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", help="a schedule as Save writes it")
+    parser.add_argument("file", help="a schedule of any known format, or a picture of ours")
     parser.add_argument("--minutes", type=float, default=5.0, help="default: %(default)s")
     parser.add_argument("--trials", type=int, help="end after so many, earlier ones included")
     parser.add_argument("--storage", metavar="PATH", help="keeps the search; made where missing")
@@ -53,11 +54,13 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
         )
     if asked.trials is not None and asked.trials < 1:
         raise RequestError(f"{asked.trials} trials were asked for, expected 1 or more.")
-    schedule = load_schedule_file(asked.file)
 
     from caching.improve import Task, improve
     from caching.improve.score import Conditions
 
+    model = shared.load(asked)
+    found = import_schedule(asked.file, blocks=model.blocks, branches=model.branches)
+    schedule = found.schedule
     conditions = Conditions(
         steps=schedule.steps if asked.steps is None else asked.steps,
         cfg_scale=shared.guidance_of(asked),
@@ -66,8 +69,9 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
         pictures=asked.pictures,
         groups=asked.groups,
     )
-    model = shared.load(asked)
     task = Task(schedule, conditions, seed=asked.seed)
+    for line in found.report.sentences:
+        terminal.say(f"  {line}")
     storage = None if asked.storage is None else Path(asked.storage)
     began, said = time.monotonic(), 0.0
     seconds = 60 * asked.minutes

@@ -169,7 +169,11 @@ def _from_file(asked: argparse.Namespace, model: Model, terminal: Terminal) -> S
         terminal.say(f"  {line}")
     if asked.resample and asked.steps is not None:
         return found.schedule.resample(asked.steps)
-    found.schedule.check_fits(steps=asked.steps)
+    if asked.steps not in (None, found.schedule.steps):
+        raise RequestError(
+            f"the schedule has {found.schedule.steps} steps and --steps {asked.steps} was given, "
+            "expected the same: leave --steps out, or carry it over with --resample."
+        )
     return found.schedule
 
 

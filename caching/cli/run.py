@@ -61,16 +61,26 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
         else:
             terminal.progress("step", item.step + 1, item.steps)
     assert run is not None
+    tell_note(run, terminal)
     record = record_of(model, run, chosen.recipe)
     target = Path(asked.out)
     png = target.with_name(target.name + ".png")
     measured = {"work": run.cost.work, "total_ms": record["total_ms"], "setting": record["setting"]}
-    data = png_of(run.image, run.baked, record["request"], measured=measured, made_with=versions())
+    data = png_of(
+        run.image, run.painted, record["request"], measured=measured, made_with=versions()
+    )
     shared.write(png, data)
     text = json.dumps(plain(record), ensure_ascii=False, indent=1) + "\n"
     shared.write(target.with_name(target.name + ".json"), text)
     record["files"] = [str(png), str(target.with_name(target.name + ".json"))]
     terminal.result(record, _words(record))
+
+
+def tell_note(run: Run, terminal: Terminal) -> None:
+    """Says where the grid that is written is not quite what ran."""
+    context = run.painted.context
+    if context is not None and context.note is not None:
+        terminal.say(f"  {context.note}.")
 
 
 def record_of(model: Model, run: Run, method: dict[str, Any] | None) -> dict[str, Any]:
@@ -110,7 +120,7 @@ def record_of(model: Model, run: Run, method: dict[str, Any] | None) -> dict[str
     ]
     return {
         "request": request,
-        "schedule": to_json(run.baked),
+        "schedule": to_json(run.painted),
         "cost": {**dataclasses.asdict(run.cost), "work": run.cost.work},
         "total_ms": float(run.step_ms.sum()),
         "setting": setting_of(model),

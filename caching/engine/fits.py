@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import warnings
 from collections import OrderedDict
@@ -17,7 +18,7 @@ from torch import Tensor
 from caching.actions.base import StepAction
 from caching.engine.executor import Executor, Stopped
 from caching.engine.plan import ran_cells, refreshed_at, renewed_cells
-from caching.engine.request import Request
+from caching.engine.request import Request, real, whole
 from caching.engine.samplers import make_sampler
 from caching.errors import StochasticSamplerWarning
 from caching.marks import COVERED
@@ -27,6 +28,7 @@ from caching.predictors.base import Fitter, Predictor
 from caching.schedule import Schedule
 
 PICTURES = 4
+MAX_PICTURES = 1000
 BUDGET_MIB = 1024.0
 NOISE_SEED = 20_503_053
 
@@ -42,10 +44,14 @@ class Fits:
     on which others were fitted with it, so a run gets the same fits whatever ran before. Parts of
     models that are gone go with them, and the longest unused ones while more than `budget_mib` is
     held. A model whose weights are changed in place needs another `Fits`.
+
+    Raises:
+        RequestError: `pictures` is no whole number from 1 to 1,000, or `budget_mib` none from 0.
     """
 
     def __init__(self, *, pictures: int = PICTURES, budget_mib: float = BUDGET_MIB) -> None:
-        self.pictures, self.budget_mib = pictures, budget_mib
+        self.pictures = whole("pictures", pictures, 1, MAX_PICTURES)
+        self.budget_mib = real("budget_mib", budget_mib, 0, math.inf)
         # By the family itself, not by its address, which another one may have tomorrow.
         self._kept: WeakKeyDictionary[Any, OrderedDict[Hashable, Any]] = WeakKeyDictionary()
         self._lock = threading.Lock()

@@ -75,16 +75,25 @@ def _seeds(seed: Any, count: int) -> tuple[int, ...]:
     return tuple(whole("seed", one, 0, 2**63 - 1) for one in seed)
 
 
-def _guidance(value: Any) -> float:
+def check_kind(name: str, value: Any, kind: Any, expected: str) -> None:
+    """RequestError unless `value` is of that kind or None."""
+    if value is not None and not isinstance(value, kind):
+        raise RequestError(
+            f"{name} is {value!r:.40}, a {type(value).__name__}: expected {expected} or None."
+        )
+
+
+def real(name: str, value: Any, least: float, most: float) -> float:
+    """`value` as a float if it is a number in least..most; RequestError otherwise."""
     number = math.nan
     if not isinstance(value, bool | str):
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError):
             number = math.nan
-    if not 0 <= number <= MAX_GUIDANCE:
+    if not least <= number <= most:
         raise RequestError(
-            f"guidance {value!r:.60} was given, expected a number from 0 to {MAX_GUIDANCE:g}."
+            f"{name} {value!r:.60} was given, expected a number from {least:g} to {most:g}."
         )
     return number
 
@@ -98,9 +107,9 @@ def noise_of(model: Model, seeds: Sequence[int]) -> Tensor:
 
 
 def _given(model: Model, latents: Any, count: int) -> tuple[Tensor, str]:
-    """Latents (N, C, h, w) as float32, and a hash of them."""
+    """Latents (N, C, h, w) as a float32 copy of their own, and a hash of them."""
     try:
-        given = torch.as_tensor(latents)
+        given = torch.as_tensor(latents).detach()
     except (TypeError, ValueError, RuntimeError) as error:
         raise RequestError(
             f"latents are a {type(latents).__name__}, expected an array or tensor of floats."
@@ -111,13 +120,21 @@ def _given(model: Model, latents: Any, count: int) -> tuple[Tensor, str]:
             f"latents of shape {tuple(given.shape)} were given, expected {expected}: one row of "
             "channels, height and width for each label."
         )
-    floats = given.float()  # first, because a large float64 becomes infinite here
-    if not given.is_floating_point() or not bool(floats.isfinite().all()):
+    if not given.is_floating_point():
+        kind = "complex numbers" if given.is_complex() else "whole numbers"
         raise RequestError(
-            "latents hold NaN, infinity or whole numbers, expected finite floats; draw them from a "
-            "normal distribution."
+            f"latents are {kind} ({given.dtype}), expected finite floats; draw them from a normal "
+            "distribution."
         )
-    raw = floats.detach().cpu().contiguous().numpy().tobytes()
+    # A copy, because an iterator starts later, when whoever gave them may have written to them;
+    # and before the check, because a large float64 becomes infinite here.
+    floats = given.to(torch.float32, copy=True)
+    if not bool(floats.isfinite().all()):
+        raise RequestError(
+            "latents hold NaN or infinity, expected finite floats; draw them from a normal "
+            "distribution."
+        )
+    raw = floats.cpu().contiguous().numpy().tobytes()
     return floats, hashlib.sha256(raw).hexdigest()[:16]
 
 
@@ -135,14 +152,25 @@ def prepare(
     """Validate what was asked for -> request, schedule, starting noise (N, C, h, w).
 
     Raises:
-        RequestError: label, seed, latents, steps or guidance out of range.
+        RequestError: label, seed, latents, steps or guidance out of range, or no model or schedule
+            where one belongs.
         ScheduleError: the schedule is for another step count or model shape.
     """
+    if not isinstance(model, Model):
+        raise RequestError(
+            f"a {type(model).__name__} was given as the model, expected a Model; make one with "
+            "load_model or Model.from_modules."
+        )
+    if schedule is not None and not isinstance(schedule, Schedule):
+        raise RequestError(
+            f"a {type(schedule).__name__} was given as the schedule, expected a Schedule or None; "
+            "load_schedule reads one from a file."
+        )
     labels = _labels(model, label)
     if steps is None:
         steps = schedule.steps if schedule is not None else 20
     steps = whole("steps", steps, 1, MAX_STEPS)
-    guidance = _guidance(cfg_scale)
+    guidance = real("guidance", cfg_scale, 0, MAX_GUIDANCE)
     if schedule is None:
         schedule = Schedule.full(steps, model.blocks, branches=model.branches)
     schedule.check_fits(steps=steps, blocks=model.blocks, branches=model.branches)

@@ -1,6 +1,7 @@
 """Sample a picture under a schedule: an iterator of step events that ends in a Run."""
 
 import dataclasses
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,16 @@ from caching.engine.executor import Executor, StepResult
 from caching.engine.fits import Fits, guided
 from caching.engine.plan import Plan, make_plan
 from caching.engine.record import Run, StepEvent
-from caching.engine.request import MAX_STEPS, Request, context_of, noise_of, prepare, whole
+from caching.engine.request import (
+    MAX_STEPS,
+    Request,
+    check_kind,
+    context_of,
+    noise_of,
+    prepare,
+    real,
+    whole,
+)
 from caching.engine.running import RunningStep, Stopped
 from caching.engine.samplers import Sampler, make_sampler, timeline_of
 from caching.engine.states import Snapshot, States
@@ -105,8 +115,12 @@ def iter_sample(
     )
     lags = whole("lags", lags, 0, MAX_LAGS)
     preview_every = whole("preview_every", preview_every, 0, MAX_STEPS)
-    if not trace_mib > 0:
+    if not real("trace_mib", trace_mib, 0, math.inf):
         raise RequestError(f"trace memory of {trace_mib!r} MiB was given, expected more than 0.")
+    check_kind("policy", policy, Policy, "a policy such as TeaCache()")
+    check_kind("fits", fits, Fits, "a Fits()")
+    check_kind("states", states, States, "a States()")
+    check_kind("stopped", stopped, Callable, "a function without arguments")
     if (lags or policy) and not schedule.is_full:
         what = f"a trace over {lags} lags" if lags else f"the policy {policy.name}"  # type: ignore[union-attr]
         raise RequestError(

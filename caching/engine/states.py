@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from caching.engine.plan import NEVER, Plan
-from caching.engine.request import Request
+from caching.engine.request import Request, real
 from caching.engine.state import State, ends_steps
 from caching.marks import renumbering
 from caching.schedule import Schedule
@@ -45,10 +46,15 @@ class States:
     whole steps go first. Give one to `iter_sample` and it takes and leaves snapshots there; it
     belongs to one request and one caller at a time. With `offload`, as for a model on a GPU, they
     are copied to host memory.
+
+    Raises:
+        RequestError: `budget_mib` is no number from 0 upwards; 0 keeps nothing.
     """
 
     def __init__(self, *, budget_mib: float | None = None, offload: bool = False) -> None:
-        self.budget_mib = SHARE_OF_FREE * free_mib() if budget_mib is None else budget_mib
+        if budget_mib is None:
+            budget_mib = SHARE_OF_FREE * free_mib()
+        self.budget_mib = real("budget_mib", budget_mib, 0, math.inf)
         self.offload = offload
         self.clear()
 

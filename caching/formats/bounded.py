@@ -55,7 +55,7 @@ def read_json(source: str | os.PathLike[str] | bytes) -> Any:
 def _read_file(path: Path) -> bytes:
     try:
         if not path.is_file():
-            raise ScheduleError(f"{str(path)!r} is not a file: expected a schedule JSON file")
+            raise ScheduleError(f"{str(path)!r} is not a file: expected a JSON file")
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise _too_large(size)

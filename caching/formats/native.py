@@ -44,10 +44,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,17 +74,6 @@ RUN = "run the blocks"
 _CONTEXT_KEYS = tuple(field.name for field in dataclasses.fields(Context))
 
 
-class RunsSchedules(Protocol):
-    """The part of a model that decides whether a schedule fits it."""
-
-    @property
-    def blocks(self) -> int: ...
-    @property
-    def branches(self) -> tuple[str, ...]: ...
-    @property
-    def config_hash(self) -> str: ...
-
-
 def load_schedule_file(path_or_bytes: str | os.PathLike[str] | bytes) -> Schedule:
     """The schedule in a native file, given as a path or as the bytes of one.
 
@@ -94,28 +82,6 @@ def load_schedule_file(path_or_bytes: str | os.PathLike[str] | bytes) -> Schedul
             hold a valid schedule; the message names the key, row or cell.
     """
     return from_json(bounded.read_json(path_or_bytes))
-
-
-def load_schedule(
-    path: str | os.PathLike[str], model: RunsSchedules, steps: int | None = None
-) -> Schedule:
-    """The schedule in a native file, for one model and step count.
-
-    Args:
-        path: a native schedule file.
-        model: what will run it; a schedule from a model of the same shape but another config is
-            read with a warning.
-        steps: the number of steps it will run with; None leaves that to the run.
-
-    Raises:
-        ScheduleError: not a valid file, or its schedule has other steps, blocks or branches.
-    """
-    schedule = load_schedule_file(path)
-    schedule.check_fits(steps=steps, blocks=model.blocks, branches=model.branches)
-    run = Context(schedule.steps, model_hash=model.config_hash)
-    for mismatch in schedule.mismatches(run):
-        warnings.warn(f"{str(path)!r}: {mismatch}", UserWarning, stacklevel=2)
-    return schedule
 
 
 def save_schedule_file(schedule: Schedule, path: str | os.PathLike[str]) -> None:

@@ -91,8 +91,9 @@ def decode(rows: Sequence[str], letters: str, branches: Sequence[str]) -> NDArra
     first = rows[0]
     steps = len(first) if isinstance(first, str) else 0
     if not 1 <= steps <= MAX_STEPS:
+        given = f"has {steps} steps" if isinstance(first, str) else f"is {repr(first)[:40]}"
         raise ScheduleError(
-            f"row {names[0]!r} has {steps} steps: expected a text of 1 to {MAX_STEPS} letters"
+            f"row {names[0]!r} {given}: expected a text of 1 to {MAX_STEPS} letters"
         )
     actions = np.empty((len(rows), steps), np.uint8)
     for index, row in enumerate(rows):

@@ -11,6 +11,7 @@ import torch
 
 from caching.actions.base import Key, Pair, Probed
 from caching.engine.plan import make_plan, peak_bytes, ran_cells, renewed_cells
+from caching.engine.request import whole
 from caching.models.model import Model
 from caching.schedule import Schedule
 
@@ -156,13 +157,20 @@ MAX_KNOWN = 64
 
 
 def cost_of(model: Model, schedule: Schedule, *, images: int = 1, passes: int = 2) -> Cost:
-    """Cost of running `schedule` for `images` pictures with `passes` guidance passes."""
+    """Cost of running `schedule` for `images` pictures with 1 or 2 guidance `passes`.
+
+    Raises:
+        ScheduleError: the schedule is for another number of blocks or other branches.
+        RequestError: `images` or `passes` out of range.
+    """
     key = (schedule, images, passes)
     with _LOCK:
         known = _KNOWN.setdefault(model.family, OrderedDict())
         if key in known:
             known.move_to_end(key)
             return known[key]
+    schedule.check_fits(blocks=model.blocks, branches=model.branches)
+    images, passes = whole("images", images, 1, 2**31), whole("passes", passes, 1, 2)
     cost = _cost_of(model, schedule, images, passes)
     with _LOCK:
         known[key] = cost

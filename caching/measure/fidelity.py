@@ -45,20 +45,26 @@ def picture_fidelity(picture: np.ndarray, reference: np.ndarray) -> tuple[float,
 def fidelity(run: Run, reference: Run) -> Fidelity:
     """Compare `run` with `reference`, the full run of the same request.
 
+    Of a batch, PSNR, SSIM and drift are of the first picture and the latent error is of all. Runs
+    of other step counts may be compared, and have no drift (NaN). Nothing checks that `reference`
+    is full, so that two cached runs may be, too.
+
     Raises:
         RequestError: model, label, seed or given latents, sampler, guidance or dtype differ, so
             that the comparison would show something other than the schedule.
     """
     mine, other = run.request, reference.request
-    differ = [
-        f.name
+    pairs = {
+        f.name: (getattr(mine, f.name), getattr(other, f.name))
         for f in dataclasses.fields(Request)
-        if f.name != "steps" and getattr(mine, f.name) != getattr(other, f.name)
-    ]
+        if f.name != "steps"
+    }
+    differ = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     if differ:
+        values = "; ".join(f"{name} {a!r:.60} against {b!r:.60}" for name, (a, b) in differ.items())
         raise RequestError(
             f"the two runs differ in {', '.join(differ)}; fidelity compares schedules, expected "
-            "everything else to be equal: run both with the same request."
+            f"everything else to be equal: run both with the same request ({values})."
         )
     psnr_db, ssim = picture_fidelity(run.image, reference.image)
     gap = (run.latents - reference.latents).norm() / reference.latents.norm()

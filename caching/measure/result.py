@@ -164,7 +164,7 @@ def result_of(
         seed=0 if request.seeds is None else request.seeds[0],
         cfg_scale=request.cfg_scale,
         sampler=request.sampler,
-        schedule=cached.schedule if cached.policy is None else cached.baked,
+        schedule=cached.schedule if cached.policy is None else cached.painted,
         executed=cached.executed,
         executed_actions=cached.executed_actions,
         policy=None if cached.policy is None else cached.policy.title,

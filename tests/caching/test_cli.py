@@ -120,7 +120,7 @@ def test_a_schedule_of_another_step_count_needs_resample(folder, sample_file, tm
         tmp_path / "x",
     )
     code, out, err = cli(*asked)
-    assert (code, out) == (2, "") and "has 4 steps and the run 8" in err
+    assert (code, out) == (2, "") and "carry it over with --resample." in err
     assert cli("run", "--model", folder, "--method", "fora", "--resample")[0] == 2
     value = json.loads(done(*asked, "--resample", "--json"))
     assert value["request"]["steps"] == 8

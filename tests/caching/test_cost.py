@@ -10,7 +10,7 @@ from hypothesis import given
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from caching import Schedule, cost_of, iter_sample, sample
+from caching import CachebrushError, Schedule, cost_of, iter_sample, sample
 from caching.engine import run as run_loop
 from caching.engine.executor import Executor
 from caching.engine.plan import make_plan, peak_bytes
@@ -111,6 +111,22 @@ def test_a_known_cost_is_of_the_same_model_schedule_and_batch():
     again = [cost_of(m, s, passes=n) for m in (small, large) for s in (full, half) for n in (1, 2)]
     assert again == first
     assert len({(c.macs, c.nfe) for c in first}) == len(first)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"schedule": Schedule.full(4, 3)}, "has 3 blocks and the model 1"),
+        ({"images": 0}, "images 0 was given, expected a whole number from 1"),
+        ({"images": 1.5}, "images 1.5 was given"),
+        ({"passes": 3}, "passes 3 was given, expected a whole number from 1 to 2"),
+    ],
+    ids=str,
+)
+def test_what_no_run_could_cost_is_refused(given, said):
+    asked = {"schedule": Schedule.full(4, 1), **given}
+    with pytest.raises(CachebrushError, match=said):
+        cost_of(own(tiny.dit(blocks=1), tiny.EPSILON), **asked)
 
 
 def test_the_rival_does_the_same_work_in_whole_steps():

@@ -15,7 +15,7 @@ from caching.engine import fits as fits_module
 from caching.engine.executor import Stopped
 from caching.engine.fits import Fits, calibrate
 from caching.engine.run import iter_sample
-from caching.errors import ScheduleError
+from caching.errors import RequestError, ScheduleError
 from caching.fitting import sources
 from caching.predictors.affine import Affine
 from caching.predictors.base import Predictor
@@ -271,3 +271,18 @@ def test_a_policy_may_have_what_fits_anywhere(small, calibrations):
     assert run.executed[:, 0, 0].tolist() == [0, 1, 0, 1, 0, 1]
     again = sample(small, run.baked, label=1, fits=Fits(pictures=1))
     assert torch.equal(run.latents, again.latents)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"pictures": 0}, "pictures 0 was given, expected a whole number from 1 to 1000"),
+        ({"pictures": 1.5}, "pictures 1.5 was given"),
+        ({"budget_mib": -1}, "budget_mib -1 was given, expected a number from 0"),
+        ({"budget_mib": float("nan")}, "budget_mib nan was given"),
+    ],
+    ids=str,
+)
+def test_fits_out_of_range_are_refused(given, said):
+    with pytest.raises(RequestError, match=said):
+        Fits(**given)

@@ -8,7 +8,7 @@ import pytest
 from caching.engine.run import sample
 from caching.engine.states import States
 from caching.errors import RequestError, ScheduleError
-from caching.formats.native import load_schedule_file
+from caching.formats.native import load_schedule_file, to_json
 from caching.improve import Task, improve, search
 from caching.improve.moves import KINDS, SIZES, filled, ground_of, moved
 from caching.improve.score import Conditions, Judge
@@ -222,7 +222,7 @@ def test_what_is_calibrated_meanwhile_ranks_the_next_proposals(model, start):
 
 def test_the_command_searches_writes_and_resumes(folder, start, tmp_path):
     file, out, storage = (tmp_path / n for n in ("in.json", "out.json", "s.journal"))
-    start.save(file)
+    file.write_text(json.dumps({"request": {}, "schedule": to_json(start)}))  # a record of `run`
     argv = ("improve", file, "--model", folder, "--pictures", 2, "--groups", 1,
             "--storage", storage, "--guidance", 2, "--out", out, "--json", "-q")  # fmt: skip
     one = json.loads(done(*argv, "--trials", 2))

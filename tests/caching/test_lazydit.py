@@ -1,15 +1,22 @@
 """LazyDiT's gate: by sample, against hooks on diffusers' own modules; what a schedule can say."""
 
 import copy
+import io
 
 import numpy as np
 import pytest
 import torch
 
 from caching import Schedule, sample
+from caching.cli.run import record_of, tell_note
+from caching.cli.terminal import Terminal
 from caching.dynamic.lazydit import LazyDiT
 from caching.errors import ScheduleError
+from caching.formats.native import from_json
 from caching.marks import PARTLY
+from caching.measure.comparison import iter_compare
+from caching.measure.result import result_of
+from caching.measure.timing import BranchTimes
 from tests.caching import plain, tiny
 from tests.caching.spy import own, relative
 from tests.caching.test_cost import counted_macs
@@ -93,6 +100,27 @@ def test_what_samples_agree_on_can_be_baked_and_nothing_else(pair):
     name = f"block {block}, {('attn', 'mlp')[branch]}, step {step}: computed for some samples"
     with pytest.raises(ScheduleError, match=name):
         _ = mixed.baked
+
+
+def test_what_samples_do_not_agree_on_is_recorded_with_a_note(pair):
+    model = pair[0]
+    asked = {"label": 1, "seed": 0, "cfg_scale": 4.0, "sampler": "ddim"}
+    full = Schedule.full(STEPS, BLOCKS)
+    *_, found = iter_compare(model, full, **asked, policy=LazyDiT(gates()), repeats=0)
+    run = found.cached
+    partly = run.executed == PARTLY
+    times = BranchTimes(1.0, np.ones((BLOCKS, 2)), np.zeros((BLOCKS, 2)), source="a test")
+    # The page's record and the shell's hold the nearest paint, and say that it is not the same.
+    shown = result_of(model, found, times).schedule
+    assert shown == run.painted and np.array_equal(shown.actions > 0, run.executed > 0)
+    assert f"{partly.sum()} cells ran for some samples" in shown.context.note
+    record = record_of(model, run, None)
+    assert from_json(record["schedule"]) == shown
+    said = io.StringIO()
+    tell_note(run, Terminal(io.StringIO(), said))
+    assert said.getvalue() == f"  {shown.context.note}.\n"
+    one = sample(model, policy=LazyDiT(gates()), steps=STEPS, label=1, cfg_scale=1.0)
+    assert one.painted == one.baked and one.painted.context.note is None
 
 
 @pytest.mark.parametrize("asked", [{"label": 1}, {"label": [4, 1, 4], "cfg_scale": 1.0}], ids=str)

@@ -77,6 +77,7 @@ WRONG = [
     ({"latents": latents(x7=float("inf"))}, "infinity", "finite floats"),
     ({"latents": latents().double() * 1e300}, "infinity", "finite floats"),
     ({"latents": torch.ones(1, 3, 8, 8, dtype=torch.int64)}, "whole numbers", "finite floats"),
+    ({"latents": latents() * 1j}, "complex numbers (torch.complex64)", "finite floats"),
     ({"latents": torch.zeros(3, 8, 8)}, "(3, 8, 8)", "(1, 3, 8, 8)"),
     ({"latents": torch.zeros(1, 4, 8, 8)}, "(1, 4, 8, 8)", "(1, 3, 8, 8)"),
     ({"latents": torch.zeros(2, 3, 8, 8)}, "(2, 3, 8, 8)", "(1, 3, 8, 8)"),
@@ -89,7 +90,8 @@ WRONG = [
     ({"lags": 1.5}, "lags 1.5", "whole number"),
     ({"preview_every": -1}, "preview_every -1", "0 to 1000"),
     ({"lags": 1, "trace_mib": 0}, "0 MiB", "more than 0"),
-    ({"lags": 1, "trace_mib": float("nan")}, "nan MiB", "more than 0"),
+    ({"lags": 1, "trace_mib": float("nan")}, "trace_mib nan", "a number from 0"),
+    ({"lags": 1, "trace_mib": "x"}, "trace_mib 'x'", "a number from 0"),
 ]
 
 
@@ -126,6 +128,32 @@ def test_the_edges_are_accepted(model, fine):
     assert run.latents.isfinite().all()
 
 
+@pytest.mark.parametrize(
+    ("instead", "schedule", "given", "expected"),
+    [
+        ("scenes-dit", None, "a str was given as the model", "load_model"),
+        (None, None, "a NoneType was given as the model", "Model.from_modules"),
+        (..., "mine.json", "a str was given as the schedule", "load_schedule"),
+        (..., np.zeros((3, 1, 2), int), "a ndarray was given as the schedule", "a Schedule"),
+    ],
+)
+def test_what_is_no_model_or_schedule_is_refused(model, instead, schedule, given, expected):
+    with pytest.raises(RequestError, match=re.escape(given)) as caught:
+        sample(model if instead is ... else instead, schedule, label=0, steps=3)
+    assert expected in str(caught.value)
+
+
+def test_given_latents_are_taken_as_they_are_at_the_call(model):
+    noise = latents().requires_grad_()
+    expected = sample(model, label=0, steps=3, latents=latents())
+    events = iter_sample(model, label=0, steps=3, latents=noise)
+    noise.data.zero_()
+    *_, run = events
+    assert torch.equal(run.latents, expected.latents)
+    assert not run.latents.requires_grad
+    assert run.request == expected.request
+
+
 def test_a_label_by_name_is_the_label(model):
     named = sample(model, label="blue cube", steps=2)
     assert named.request.labels == (2,)
@@ -140,3 +168,18 @@ def test_more_steps_than_the_noise_schedule_has_is_refused(model):
     for sampler in ("ddim", "ddim-diffusers"):
         with pytest.raises(RequestError, match="51 steps were asked for, expected 1 to 50"):
             sample(short, label=0, steps=51, sampler=sampler)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"policy": "teacache"}, "policy is 'teacache', a str: expected a policy such as TeaCache"),
+        ({"fits": 3}, r"fits is 3, a int: expected a Fits\(\) or None"),
+        ({"states": []}, r"states is \[\], a list: expected a States\(\) or None"),
+        ({"stopped": 5}, "stopped is 5, a int: expected a function without arguments or None"),
+    ],
+    ids=str,
+)
+def test_an_argument_of_another_kind_is_refused(model, asked, words):
+    with pytest.raises(RequestError, match=words):
+        iter_sample(model, label=1, **asked)  # before anything runs

@@ -113,7 +113,7 @@ def test_wrong_names_legend_or_context_are_refused(kwargs, message):
         ("CR", r"one text given"),
         (["", ""], r"0 steps: expected a text of 1 to 1000"),
         (["C" * 1001] * 2, r"1001 steps"),
-        ([5, 5], r"'block 0 attn' has 0 steps"),
+        ([5, 5], r"'block 0 attn' is 5: expected a text"),
         (["C"] * 514, r"257 blocks given: expected at most 256"),
         (["RC", "CC"], r"block 0, attn, step 0: reuse given"),
         ({"block 0 attn": "C"}, r"row 'block 0 mlp' is missing"),
@@ -153,6 +153,7 @@ def test_a_wrong_step_count_is_refused_before_anything_is_allocated(steps):
         ({"timesteps": (9, float("nan"), 1)}, "at step 1 is nan: expected a finite"),
         ({"timesteps": (float("inf"), 2, 1)}, "at step 0 is inf"),
         ({"timesteps": (9, "5", 1)}, "at step 1 is '5': expected a number"),
+        ({"timesteps": (9, "5" * 999, 1)}, "at step 1 is '5{39}: expected a number"),
     ],
 )
 def test_a_wrong_context_is_refused(fields, message):

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caching import Reuse, Run, Schedule, sample
+from caching import RequestError, Reuse, Run, Schedule, sample
 from caching.actions.residual import Residual
 from caching.engine.run import iter_sample
 from caching.engine.states import States, free_mib
@@ -185,3 +185,9 @@ def test_a_schedule_is_compared_by_what_it_says(model):
         schedule, legend=(Taylor(1), Reuse()), actions=schedule.actions * 2
     )
     assert sample(model, renumbered, label=1, states=states).resumed_from == STEPS - 1
+
+
+@pytest.mark.parametrize("budget", [-1, float("nan"), "64", True, int])
+def test_a_budget_that_is_no_number_is_refused(budget):
+    with pytest.raises(RequestError, match=r"budget_mib .* was given, expected a number from 0"):
+        States(budget_mib=budget)
