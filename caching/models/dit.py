@@ -84,7 +84,9 @@ class DiT:
         self.kept = Kept()
         # All that modulations are made from, apart from timesteps and labels.
         parts = [m for part in self.parts for m in (part.embedder, part.modulation)]
-        self.behind = [p for m in (*parts, module.proj_out_1) for p in m.parameters()]
+        ends = module.proj_out_1, self.proj_out
+        self.behind = [p for m in (*parts, *ends) for p in m.parameters()]
+        self.floor: Tensor | None = None
 
     @property
     def device(self) -> torch.device:
@@ -95,6 +97,10 @@ class DiT:
         return self.parts[0].qkv_weight.dtype
 
     def condition(self, timesteps: Tensor, labels: Tensor) -> Given:
+        # What every token's embedding begins with; in float32, where its sum is as good as theirs.
+        places, bias = self.patches.pos_embed, self.proj_in.bias
+        if places.dtype == bias.dtype == torch.float32:
+            self.floor = (places[0] + bias).detach()  # (T, D)
         return Given(self, timesteps, labels)
 
     def state(self) -> Hashable | None:
@@ -114,12 +120,14 @@ class DiT:
         rows = len(latents)
         # The two passes of guidance may be one picture seen twice, which is embedded once.
         x = latents if latents.stride(0) or rows < 2 else latents[:1]
-        x = x.reshape(len(x), -1).index_select(1, self.by_patch)
+        x = x.reshape(len(x), -1).index_select(1, self.by_patch).view(len(x), self.tokens, -1)
         # The convolution as a product, since its patches do not overlap: a convolution's result
         # would have each channel's tokens together, which every later step would be slower on.
         weight = self.proj_in.weight.flatten(1)
         with Alone(few=self.on_cpu and x.numel() * self.width <= FEW_MACS):
-            x = F.linear(x.view(len(x), self.tokens, -1), weight, self.proj_in.bias)
+            if len(x) == 1 and self.floor is not None and not torch.is_grad_enabled():
+                return torch.addmm(self.floor, x[0], weight.t()).expand(rows, -1, -1)
+            x = F.linear(x, weight, self.proj_in.bias)
         tokens: Tensor = x.expand(rows, -1, -1) + self.patches.pos_embed
         return tokens.to(self.dtype)
 
@@ -221,10 +229,10 @@ class DiT:
         return torch.addcmul(x, gate, out)
 
     def head(self, x: Tensor, given: Rows, s: int) -> Tensor:
-        shift, scale = given.last(s)
+        weight, bias = given.last(s)
         with Alone(few=self.on_cpu and x.numel() * self.out_size <= FEW_MACS):
-            x = torch.addcmul(shift, F.layer_norm(x, (self.width,), eps=self.eps_out), scale)
-            patches = F.linear(x, self.proj_out.weight, self.proj_out.bias)  # (N, T, p p C')
+            x = torch.layer_norm(x, (self.width,), None, None, self.eps_out)
+            patches = torch.baddbmm(bias, x, weight)  # (N, T, p p C')
         x = patches.flatten(1).index_select(1, self.by_channel)
         return x.view(-1, self.out_channels, *self.latent_shape[1:])
 

@@ -30,21 +30,37 @@ CUT = 32
 class Table:
     """Modulation of every block for some steps; nothing in it changes once it is made."""
 
-    def __init__(self, made: Tensor) -> None:
-        self.made = made  # (S, 6 L + 2, U, 1, D)
+    def __init__(self, made: Tensor, weight: Tensor, bias: Tensor) -> None:
+        self.made = made  # (S, 6 L, U, 1, D)
+        # Of the final layer: its projection with scale and shift in it, (S, U, D, P), (S, U, 1, P).
+        self.weight, self.bias = weight, bias
         self._cut: dict[int, list[tuple[Tensor, ...]]] = {}
 
+    @property
+    def held_bytes(self) -> int:
+        every = (self.made, self.weight, self.bias)
+        return sum(tensor.untyped_storage().nbytes() for tensor in every)
+
     def at(self, i: int) -> tuple[Tensor, ...]:
-        """Of the `i`-th step: 6 of each block, 2 of the last layer, each (U, 1, D)."""
+        """Of the `i`-th step: 6 of each block, each (U, 1, D), then the final layer's two."""
         group = i // CUT
         cut = self._cut.get(group)
         if cut is None:
-            some = self.made[group * CUT :][:CUT]
+            few = slice(group * CUT, (group + 1) * CUT)
+            some, last = self.made[few], (self.weight[few].unbind(0), self.bias[few].unbind(0))
             of_all, each = some.flatten(0, 1).unbind(0), some.shape[1]
             # Two threads may both do it: they put the same there.
-            cut = [of_all[j : j + each] for j in range(0, len(of_all), each)]
+            cut = [
+                (*of_all[j * each : (j + 1) * each], *two)
+                for j, two in enumerate(zip(*last, strict=True))
+            ]
             self._cut[group] = cut
         return cut[i % CUT]
+
+    def whole(self, i: int, rows: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the `i`-th step and those rows: (6 L, N, 1, D), (N, D, P) and (N, 1, P)."""
+        made, weight, bias = self.made[i], self.weight[i], self.bias[i]
+        return (made, weight, bias) if rows is None else (made[:, rows], weight[rows], bias[rows])
 
 
 class Kept:
@@ -72,7 +88,7 @@ class Kept:
             return self._held() / 2**20
 
     def _held(self) -> int:
-        return sum(t.made.untyped_storage().nbytes() for t in self._tables.values())
+        return sum(table.held_bytes for table in self._tables.values())
 
     def recall(self, key: Hashable) -> Table | None:
         """The table, if it is still there."""
@@ -118,32 +134,36 @@ class Given:
         self.stop = min(len(self.timesteps), self.start + window)
         state = None if torch.is_grad_enabled() else f.state()
         if state is None:
-            return Table(self._make())
+            return self._make()
         times = self.timesteps[self.start : self.stop]
         setting = (times.dtype, *times.tolist(), *self.unique, torch.is_inference_mode_enabled())
         key = (setting, state)
         table = f.kept.recall(key)
         if table is None:
-            table = Table(self._make())
+            table = self._make()
             f.kept.keep(key, table)
         return table
 
-    def _make(self) -> Tensor:
+    def _make(self) -> Table:
         f = self.family
         times = self.timesteps[self.start : self.stop]
         n, u, d = len(times), len(self.labels), f.width
         clock = f.clock(times)  # (L, S, D)
-        made = clock.new_empty(n, 6 * f.blocks + 2, u, 1, d)
+        made = clock.new_empty(n, 6 * f.blocks, u, 1, d)
         for i, b in enumerate(f.parts):
             y = b.embedder.class_embedder(self.labels)  # (U, D)
             c = F.silu(clock[i, :, None] + y).view(-1, d)  # (S U, D)
             if not i:
-                final = f.linear(c, f.module.proj_out_1.weight, f.module.proj_out_1.bias)
-                made[:, -2:] = final.view(n, u, 2, 1, d).transpose(1, 2)
+                last = f.linear(c, f.module.proj_out_1.weight, f.module.proj_out_1.bias)
             m = f.linear(c, b.modulation.weight, b.modulation.bias).view(n, u, 6, 1, d)
             made[:, 6 * i : 6 * i + 6] = m.transpose(1, 2)
-        made[:, SCALE_ATTN::3] += 1  # both scales of a block, and the last layer's
-        return made
+        made[:, SCALE_ATTN::3] += 1  # both scales of a block
+        shift, scale = last.float().view(n, u, 2, d).unbind(2)
+        weight, bias = f.proj_out.weight.float(), f.proj_out.bias.float()  # (P, D), (P,)
+        # The product of what is modulated: ((1 + scale) x + shift) W + b, with the same x.
+        bias = bias + (shift[:, :, None] * weight).sum(-1)  # (S, U, P)
+        weight = (1 + scale)[..., None] * weight.T
+        return Table(made, weight.to(made.dtype), bias[:, :, None].to(made.dtype))
 
     def _at(self, s: int) -> tuple[Tensor, ...]:
         if self.table is None or not self.start <= s < self.stop:
@@ -152,7 +172,8 @@ class Given:
         if self.rows is None:
             self.now = self.table.at(i)
         else:
-            self.now = self.table.made[i][:, self.rows].unbind(0)
+            made, *last = self.table.whole(i, self.rows)
+            self.now = (*made.unbind(0), *last)
         self.step = s
         return self.now
 
@@ -161,17 +182,16 @@ class Given:
         now = self.now if s == self.step else self._at(s)
         return now[6 * block + which]
 
-    def whole(self, s: int) -> Tensor:
-        """Everything at step `s`, (6 L + 2, N, 1, D); not to be written to."""
+    def whole(self, s: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Everything at step `s`, as `Table.whole`; not to be written to."""
         self._at(s)
         assert self.table is not None
-        made = self.table.made[s - self.start]
-        return made if self.rows is None else made[:, self.rows]
+        return self.table.whole(s - self.start, self.rows)
 
     def last(self, s: int) -> tuple[Tensor, Tensor]:
-        """Shift and scale of the final layer at step `s`, each (N, 1, D), likewise."""
-        shift, scale = (self.now if s == self.step else self._at(s))[-2:]
-        return shift, scale
+        """Weight (N, D, P) and bias (N, 1, P) of the final layer, with step `s` in both."""
+        weight, bias = (self.now if s == self.step else self._at(s))[-2:]
+        return weight, bias
 
 
 class Some:
@@ -185,29 +205,30 @@ class Some:
         return self.whole.get(s, block, which)[self.rows]
 
     def last(self, s: int) -> tuple[Tensor, Tensor]:
-        """As the whole's, each (n, 1, D)."""
-        shift, scale = self.whole.last(s)
-        return shift[self.rows], scale[self.rows]
+        """As the whole's, (n, D, P) and (n, 1, P)."""
+        weight, bias = self.whole.last(s)
+        return weight[self.rows], bias[self.rows]
 
 
 class Still:
     """The modulation of one step in a place that stays the same whichever step it is."""
 
     def __init__(self, given: Given) -> None:
-        self.made = given.whole(0).clone()  # (6 L + 2, N, 1, D)
-        self.now, self.size = self.made.unbind(0), given.size
+        self.held = tuple(tensor.clone() for tensor in given.whole(0))
+        self.now, self.size = self.held[0].unbind(0), given.size
 
     def load(self, given: Given, s: int) -> None:
         """From here on, that of step `s`."""
-        self.made.copy_(given.whole(s))
+        for held, tensor in zip(self.held, given.whole(s), strict=True):
+            held.copy_(tensor)
 
     def get(self, s: int, block: int, which: int) -> Tensor:
         """Modulation `which` of `block`, (N, 1, D), of the step that was loaded."""
         return self.now[6 * block + which]
 
     def last(self, s: int) -> tuple[Tensor, Tensor]:
-        """Likewise shift and scale of the final layer."""
-        return self.now[-2], self.now[-1]
+        """Likewise weight and bias of the final layer."""
+        return self.held[1], self.held[2]
 
 
 Rows: TypeAlias = Given | Some | Still

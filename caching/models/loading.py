@@ -5,17 +5,15 @@ refuses everything that is not a tensor. The network is used for hub ids alone.
 """
 
 import json
-import logging
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, AutoencoderTiny, DDIMScheduler, DiTTransformer2DModel
+from diffusers import AutoencoderKL, AutoencoderTiny, DiTTransformer2DModel
 
 from caching.errors import ModelError
+from caching.models.given import device_of, dtype_of, noise_of, without_remarks
 from caching.models.model import Model
 from caching.models.speed import PLAIN, Speed
 
@@ -24,9 +22,7 @@ SHIPPED_FOLDER = Path(__file__).resolve().parents[2] / "presets" / "model"
 AUTOENCODERS = {c.__name__: c for c in (AutoencoderKL, AutoencoderTiny)}
 # Both names are in use for the same architecture; DiT-XL-2 was published under the older one.
 TRANSFORMERS = ("DiTTransformer2DModel", "Transformer2DModel")
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-MAX_TIMESTEPS = 100_000
 MAX_CONFIG_BYTES = 4 * 2**20
 
 
@@ -87,24 +83,11 @@ def _folder_of_hub(name: str) -> Path:
     return folder
 
 
-@contextmanager
-def _without_remarks() -> Iterator[None]:
-    """Holds back diffusers' remarks on what is read: old configs have keys that it now ignores, and
-    weights that do not fit are refused here."""
-    logger = logging.getLogger("diffusers")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
 def _weights(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     """The diffusers module in `folder`, with every one of its weights read from there."""
     safe = any(folder.glob("*.safetensors"))
     try:
-        with _without_remarks():
+        with without_remarks():
             module, info = kind.from_pretrained(
                 folder,
                 torch_dtype=dtype,
@@ -123,48 +106,44 @@ def _weights(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
             f"{folder} lacks {len(missing)} weights of the {kind.__name__} its config describes, "
             f"for instance {missing[0]!r}; expected all of them: is it the right config?"
         )
+    for name, p in module.named_parameters():
+        if not p.isfinite().all():
+            raise ModelError(
+                f"{folder}: the weights {name!r} hold NaN or infinity, expected finite numbers; "
+                "was its training or a conversion cut off?"
+            )
     return module
-
-
-def _noise_schedule(path: Path) -> dict[str, Any]:
-    """A scheduler's config, after diffusers could make a scheduler of it."""
-    config = _read_json(path, "a noise schedule")
-    steps, kind = config.get("num_train_timesteps", 1000), config.get("prediction_type", "epsilon")
-    if not isinstance(steps, int) or not 1 <= steps <= MAX_TIMESTEPS or kind not in PREDICTIONS:
-        raise ModelError(
-            f"{path} has {steps!r:.40} timesteps and predicts {kind!r:.40}, expected 1 to "
-            f"{MAX_TIMESTEPS} and one of: {', '.join(PREDICTIONS)}."
-        )
-    try:
-        with _without_remarks():
-            fine = bool(DDIMScheduler.from_config(config).alphas_cumprod.isfinite().all())
-    except Exception as error:  # as above
-        raise ModelError(
-            f"{path} describes no noise schedule ({type(error).__name__}: {error!s:.300}); "
-            "expected the config of a diffusers scheduler."
-        ) from error
-    if not fine:
-        raise ModelError(f"{path} gives alphas that are not finite; correct its betas.")
-    return config
 
 
 def load_model(
     name: str | Path = SHIPPED,
     *,
     device: str | torch.device = "cpu",
-    dtype: torch.dtype = torch.float32,
+    dtype: str | torch.dtype = torch.float32,
     speed: Speed = PLAIN,
 ) -> Model:
     """Load the shipped model ("scenes-dit"), a diffusers folder, or a hub id such as
     "facebook/DiT-XL-2-256".
 
     Args:
-        speed: whether branches are compiled, and by which kernel they attend; see `Speed`.
+        device: cpu or cuda, all of the model.
+        dtype: of all weights, as torch's value or its name.
+        speed: how steps are computed: compiled, by which kernel they attend; see `Speed`.
 
     Raises:
-        ModelError: nothing there, not a DiT, or unreadable, or this machine has not what `speed`
-            needs; says what was expected.
+        ModelError: nothing there, not a DiT, or unreadable, or this machine has not what `device`
+            or `speed` needs; says what was expected.
     """
+    device, dtype = device_of(device), dtype_of(dtype)
+    if not isinstance(name, str | Path):
+        raise ModelError(
+            f"{name!r:.60} was given, expected {SHIPPED!r}, the path of a diffusers folder, or a "
+            'hub id like "facebook/DiT-XL-2-256".'
+        )
+    if not str(name).strip():
+        raise ModelError(
+            f"an empty name was given, expected {SHIPPED!r}, a diffusers folder, or a hub id."
+        )
     folder = SHIPPED_FOLDER if str(name) == SHIPPED else Path(name)
     try:
         there, taken = folder.is_dir(), folder.exists()
@@ -191,7 +170,8 @@ def load_model(
     if str(vae_kind) not in AUTOENCODERS:
         known = ", ".join(AUTOENCODERS)
         raise ModelError(f"{folder / 'vae'} holds a {vae_kind!r:.60}, expected one of: {known}.")
-    scheduler = _noise_schedule(folder / "scheduler" / "scheduler_config.json")
+    path = folder / "scheduler" / "scheduler_config.json"
+    scheduler = noise_of(_read_json(path, "a noise schedule"), str(path))
     transformer = _weights(DiTTransformer2DModel, folder / "transformer", dtype)
     vae = _weights(AUTOENCODERS[vae_kind], folder / "vae", dtype)
     return Model.from_modules(

@@ -14,6 +14,7 @@ from torch import Tensor
 from caching.errors import ModelError, RequestError
 from caching.models.dit import DiT
 from caching.models.family import Family
+from caching.models.given import check_autoencoder, names_of, noise_of
 from caching.models.graphs import Graphs
 from caching.models.speed import PLAIN, Speed
 
@@ -99,9 +100,11 @@ class Model:
             speed: compiled or not, which attention kernel, CUDA graphs or not.
 
         Raises:
-            ModelError: the transformer is of a family without an adapter, or this machine has not
-                what `speed` needs.
+            ModelError: the transformer is of a family without an adapter, another argument does
+                not fit it, or this machine has not what `speed` needs.
         """
+        config = getattr(scheduler, "config", scheduler)
+        noise = noise_of(DEFAULT_SCHEDULE if config is None else config, "the scheduler")
         for kind, adapter in ADAPTERS.items():
             if isinstance(transformer, kind):
                 family: Family = adapter(transformer, speed=speed)
@@ -112,32 +115,31 @@ class Model:
                 f"a {type(transformer).__name__} was given, expected one of: {known}. "
                 "Load a class-conditional DiT, or write an adapter as caching/models/dit.py does."
             )
-        config = getattr(scheduler, "config", scheduler)
-        noise = dict(DEFAULT_SCHEDULE if config is None else config)
-        names = tuple(class_names or (f"class {i}" for i in range(family.classes)))
-        if len(names) > family.classes:
-            raise ModelError(
-                f"{len(names)} class names were given, but the model has {family.classes} classes; "
-                "give at most as many names as classes."
-            )
+        names = names_of(class_names, family.classes)
+        if vae is not None:
+            check_autoencoder(vae, family.latent_shape[0])
         hashes = (_config_hash(family), _weights_hash(family.module))
         graphs = Graphs(family) if speed.graphs else None
         return cls(family, vae, noise, names, name, *hashes, speed, graphs)
 
     @property
     def blocks(self) -> int:
+        """L, the transformer's blocks."""
         return self.family.blocks
 
     @property
     def branches(self) -> tuple[str, ...]:
+        """Names of the R residual branches of every block, in order."""
         return self.family.branches
 
     @property
     def device(self) -> torch.device:
+        """Where everything runs."""
         return self.family.device
 
     @property
     def dtype(self) -> torch.dtype:
+        """Of the transformer's weights."""
         return self.family.dtype
 
     def label_of(self, label: int | str) -> int:
@@ -165,7 +167,9 @@ class Model:
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (N, C, h, w) -> pictures uint8 (N, H, W, 3), on the CPU."""
         if self.vae is None:
-            x = latents[:, :3].float() / 3
+            # Of fewer than three channels, the last again.
+            first = torch.arange(3, device=latents.device).clamp(max=latents.shape[1] - 1)
+            x = latents.index_select(1, first).float() / 3
         else:
             scale = getattr(self.vae.config, "scaling_factor", 1.0)
             shift = getattr(self.vae.config, "shift_factor", None) or 0.0

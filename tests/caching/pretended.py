@@ -115,6 +115,8 @@ class _Calls(TorchFunctionMode):
                 raise TypeError("numpy cannot look into a device's memory")
             if function in BESIDE:
                 return function(args[0].held)
+            if function is torch.Tensor.new_tensor:
+                return OnDevice(function(args[0].held, *args[1:], **kwargs))
             if function == torch.Tensor.data.__set__:
                 args[0].held = args[1].held
                 return None

@@ -109,7 +109,9 @@ def test_threads_get_what_each_would_get_alone(module):
 
 
 def table(mib: float) -> Table:
-    return Table(torch.zeros(1, 2, 1, 1, round(mib * 2**20 / 8)))
+    quarter = round(mib * 2**20 / 16)
+    made, weight = torch.zeros(1, 2, 1, 1, quarter), torch.zeros(1, 1, quarter, 1)
+    return Table(made, weight, torch.zeros(1, 1, 1, quarter))
 
 
 def test_the_longest_unused_go_first_and_a_large_one_is_not_kept(monkeypatch):

@@ -112,6 +112,46 @@ def test_dtype_is_asked_for(folder):
     assert sample(model, label=1, steps=2).image.shape == (16, 16, 3)
 
 
+@pytest.mark.parametrize("given", ["bfloat16", torch.bfloat16], ids=str)
+def test_a_dtype_may_be_named(folder, given):
+    assert load_model(folder, dtype=given).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"dtype": "bf16"}, "dtype 'bf16' was given, expected torch.float32 or one of: float32, "),
+        ({"dtype": torch.int8}, "dtype torch.int8 was given"),
+        ({"dtype": None}, "dtype None was given"),
+        ({"device": "gpu"}, "device 'gpu' is not known, expected cpu or cuda"),
+        ({"device": "cuda:0"}, "'cuda:0' was asked for and torch sees no NVIDIA GPU here"),
+        ({"device": []}, r"device \[\] is not known"),
+    ],
+    ids=str,
+)
+def test_another_place_or_precision_is_refused(folder, asked, words, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ModelError, match=words):
+        load_model(folder, **asked)
+
+
+@pytest.mark.parametrize("name", [None, 7, b"scenes-dit"], ids=str)
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(ModelError, match="was given, expected 'scenes-dit', the path"):
+        load_model(name)
+
+
+@pytest.mark.parametrize("part", ["transformer", "vae"])
+def test_weights_that_are_not_finite_are_refused(folder, part):
+    path = folder / part / f"{WEIGHTS}.safetensors"
+    tensors = load_file(path)
+    name = sorted(tensors)[-1]
+    tensors[name].view(-1)[-1] = float("nan")
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(ModelError, match=f"{part}: the weights .* hold NaN or infinity"):
+        load_model(folder)
+
+
 def test_without_names_classes_are_numbered(folder):
     edit(folder / "model_index.json", id2label=None)
     assert load_model(folder).class_names[999] == "class 999"

@@ -123,6 +123,31 @@ def test_more_names_than_classes_are_refused():
     assert len(Model.from_modules(tiny.dit(), class_names=["a", "b"]).class_names) == 2
 
 
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"class_names": "abc"}, "class names 'abc' were given, expected a list of texts"),
+        ({"class_names": [1, 2]}, r"class names \[1, 2\] were given"),
+        ({"class_names": []}, r"class names \[\] were given"),
+        ({"scheduler": "ddim"}, "the scheduler is a str, expected a diffusers scheduler"),
+        ({"scheduler": {"beta_schedule": "zz"}}, "the scheduler describes no noise schedule"),
+        ({"scheduler": {"trained_betas": [float("nan")] * 1000}}, "alphas that are not finite"),
+        ({"scheduler": {"prediction_type": "velocity"}}, "predicts 'velocity', expected"),
+        ({"vae": "taesd"}, "a str was given as the autoencoder, expected a diffusers one"),
+        ({"vae": tiny.autoencoder()}, "latents have 4 channels and the transformer's 3"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_parts_that_do_not_fit_are_refused(asked, words):
+    with pytest.raises(ModelError, match=words):
+        Model.from_modules(tiny.dit(channels=3), **asked)
+
+
+def test_equal_names_stay_as_two_of_imagenets_are():
+    names = ["crane", "hen", "crane"]
+    assert Model.from_modules(tiny.dit(), class_names=names).class_names == tuple(names)
+
+
 def test_names_are_numbers_when_none_are_given():
     model = Model.from_modules(tiny.dit())
     assert model.class_names == tuple(f"class {i}" for i in range(10))
@@ -180,6 +205,14 @@ def test_without_an_autoencoder_three_channels_are_shown():
     latents = torch.zeros(1, 4, 8, 8)
     latents[0, 0], latents[0, 1], latents[0, 2] = 3.0, 0.0, -9.0
     assert model.decode(latents)[0, 0, 0].tolist() == [255, 128, 0]
+
+
+@pytest.mark.parametrize(("channels", "expected"), [(1, [255] * 3), (2, [255, 128, 128])])
+def test_with_fewer_channels_the_last_is_shown_again(channels, expected):
+    model = Model.from_modules(tiny.dit(channels=channels))
+    latents = torch.tensor([3.0, 0.0])[None, :channels, None, None].expand(1, -1, 8, 8)
+    pictures = model.decode(latents)
+    assert pictures.shape == (1, 8, 8, 3) and pictures[0, 0, 0].tolist() == expected
 
 
 # -- threads -------------------------------------------------------------------------------
