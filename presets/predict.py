@@ -1,28 +1,45 @@
 """`python -m presets.predict`: learn how the shipped model answers schedules, for predictions.
 
-Writes presets/predictions/scenes-dit-<steps>.npz. An hour on two CPU threads; what is in
---work is kept, so that a second start goes on. A third of the classes are left out: on these
+Writes presets/predictions/scenes-dit-<steps>.npz. First it learns, an hour on two CPU threads; then
+it measures schedules drawn anew, on pictures drawn anew, and these set how wide the intervals are,
+half an hour more (`--keep-learned`: this alone, for what ships). What is in --work is kept, so that
+a second start goes on. A third of the classes are left out of both: on these
 `python -m tests.bench.prediction` judges it.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import sys
 import time
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from caching import load_model
+from caching.engine.fits import calibration_noise
 from caching.measure.timing import setting_of
-from caching.predict.calibration import NO_RUNS, POOL, Runs, calibrations
+from caching.models.model import Model
+from caching.predict.calibration import NO_RUNS, POOL, TOGETHER, Runs, calibrations
+from caching.predict.drawn import drawn
+from caching.predict.features import features
+from caching.predict.fit import FORECASTS
 from caching.predict.kept import SHIPPED, For, Kept
+from caching.predict.means import groups, means, measured
+from caching.predict.packed import pack
 from caching.predict.response import Response
+from caching.predict.widths import Judged, width_of
+from caching.schedule import Schedule
 
 GUIDANCE = 2.0  # what the page opens with
+DRAW, TURNS = 4, 10
+"""Seed of the schedules that set widths, and on how many times four pictures each runs."""
+WIDTHS = "; ranges set by "
 
 
 def taught(classes: int) -> list[int]:
@@ -30,25 +47,16 @@ def taught(classes: int) -> list[int]:
     return [c for c in range(classes) if c % 3 != 1]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m presets.predict", description=__doc__)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--schedules", type=int, default=1744)
-    parser.add_argument("--pool", type=int, default=4 * POOL)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--work", type=Path, default=Path("build/predict"))
-    parser.add_argument("--out", type=Path, default=SHIPPED)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    model, began = load_model(), time.monotonic()
-    args.work.mkdir(parents=True, exist_ok=True)
+def learned(model: Model, args: argparse.Namespace) -> Kept:
+    """From the schedules of `learned_from`; intervals as its own runs set them."""
+    began = time.monotonic()
     name = f"{model.weights_hash}-{args.steps}.npz"
-    stored, measured = args.work / f"response-{name}", args.work / f"runs-{name}"
+    stored, known = args.work / f"response-{name}", args.work / f"runs-{name}"
     last, runs, response = None, NO_RUNS, None
     if stored.exists():
         response = Response.from_bytes(stored.read_bytes())
-    if measured.exists():
-        with np.load(measured) as file:
+    if known.exists():
+        with np.load(known) as file:
             runs = Runs(file["psnr_db"], file["pictures"])
     for got in calibrations(
         model,
@@ -66,7 +74,7 @@ def main() -> None:
             continue
         last, e = got, got.estimator
         if got.schedules > len(runs.psnr_db):
-            np.savez(measured, psnr_db=got.runs.psnr_db, pictures=got.runs.pictures)
+            np.savez(known, psnr_db=got.runs.psnr_db, pictures=got.runs.pictures)
         sys.stderr.write(
             f"{got.schedules} schedules after {time.monotonic() - began:.0f} s: left out in turn, "
             f"Spearman {e.spearman:.4f}, median error {e.median_db:.2f} dB\n"
@@ -78,10 +86,89 @@ def main() -> None:
         f"{setting_of(model)}"
     )
     of = For(model.weights_hash, args.steps, GUIDANCE, "ddim")
+    return Kept(of, last.response, last.estimator, words)
+
+
+def fresh(kept: Kept, branches: tuple[str, ...], count: int) -> list[Schedule]:
+    """Schedules of every kind that nothing was learned from, and that judge nothing either."""
+    change = kept.response.change.astype(np.float64)
+    return [schedule for _, schedule in islice(drawn(DRAW, change, branches), count)]
+
+
+def judged(model: Model, kept: Kept, args: argparse.Namespace) -> Judged:
+    """Fresh schedules, on pictures that come after those of the pool."""
+    began, schedules = time.monotonic(), fresh(kept, model.branches, args.judged)
+    path = args.work / f"judged-{model.weights_hash}-{args.steps}.npz"
+    which = groups(args.judged, TURNS, 0)
+    psnr = np.full((*which.shape, TOGETHER), np.nan)
+    if path.exists():
+        with np.load(path) as file:
+            if file["groups"].shape == which.shape and (file["groups"] == which).all():
+                psnr = file["psnr_db"]
+    labels, count = taught(len(model.class_names)), (int(which.max()) + 1) * TOGETHER
+    noise = calibration_noise(model, args.pool + count)[args.pool :]
+
+    def asked(at: range) -> dict[str, Any]:
+        return {
+            "label": [labels[i % len(labels)] for i in at],
+            "latents": noise[at.start : at.stop],
+            "steps": args.steps,
+            "cfg_scale": GUIDANCE,
+            "sampler": "ddim",
+        }
+
+    for turn, n, got in measured(model, schedules, which, psnr.copy(), asked):
+        psnr[turn, n] = got
+        left = int(np.isnan(psnr[..., 0]).sum())
+        if left % 20 == 0:
+            np.savez(path, psnr_db=psnr, groups=which)
+            sys.stderr.write(f"{left} runs left after {time.monotonic() - began:.0f} s\n")
+    return Judged(psnr, which)
+
+
+def widened(kept: Kept, by: Judged, branches: tuple[str, ...]) -> Kept:
+    """The same predictions, with intervals as wide as what was measured asks for."""
+    turns, count = by.groups.shape
+    exact = pack(kept).kept  # as the page has it
+    values = np.stack([features(s, exact.response) for s in fresh(kept, branches, count)])
+    told = means(by.psnr_db, by.groups)
+    expected = np.array([exact.estimator.of(v).db for v in values])
+    width = width_of(
+        told.db - expected,
+        np.array([exact.estimator.mean_of(v)[1] for v in values]),
+        values[:, FORECASTS] > 0,
+        floor_db=float(np.median(told.unsure)),
+        pictures=turns * TOGETHER,
+    )
+    words = (
+        f"{kept.source.split(WIDTHS)[0]}{WIDTHS}{count} others on {width.pictures} pictures each"
+    )
+    estimator = dataclasses.replace(kept.estimator, width=width)
+    return Kept(kept.of, kept.response, estimator, words, by)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m presets.predict", description=__doc__)
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--schedules", type=int, default=1744)
+    parser.add_argument("--pool", type=int, default=4 * POOL)
+    parser.add_argument("--judged", type=int, default=120, help="schedules that set widths")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--work", type=Path, default=Path("build/predict"))
+    parser.add_argument("--out", type=Path, default=SHIPPED)
+    parser.add_argument("--keep-learned", action="store_true", help="set widths of what ships")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    model = load_model()
+    args.work.mkdir(parents=True, exist_ok=True)
     args.out.mkdir(parents=True, exist_ok=True)
-    target = args.out / f"{model.name}-{args.steps}.npz"
-    target.write_bytes(Kept(of, last.response, last.estimator, words).to_bytes())
-    sys.stderr.write(f"wrote {target}, {target.stat().st_size / 2**20:.1f} MiB\n")
+    name = f"{model.name}-{args.steps}.npz"
+    kept = Kept.from_bytes((SHIPPED / name).read_bytes()) if args.keep_learned else None
+    kept = kept or learned(model, args)
+    made = widened(kept, judged(model, kept, args), model.branches)
+    (args.out / name).write_bytes(made.to_bytes())
+    size = (args.out / name).stat().st_size / 2**20
+    sys.stderr.write(f"{made.estimator.width}\nwrote {args.out / name}, {size:.1f} MiB\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 z being the features in units of what each counts. Straight in the logs of the sums (ridge
 regression), bent by what similar schedules did (Gaussian process regression, of which this is the
-mean). The evidence chooses the units, see `evidence.py`; leave-one-out errors set the interval.
+mean). The evidence chooses the units, see `evidence.py`. Leave-one-out errors set the interval, so
+it is of a mean over as many pictures as each schedule ran on; `widths.py` sets it by fresh ones.
 """
 
 from __future__ import annotations
@@ -21,18 +22,20 @@ from caching.predict.evidence import BEND_DB, BEST_DB, SLOPE_DB, by_evidence, si
 from caching.predict.features import NAMES, features
 from caching.predict.response import Response
 from caching.predict.thin import thinned
+from caching.predict.widths import SURE, Width
 from caching.schedule import Schedule
 
 LEAST_RUNS = 24
 MOST_RUNS = 640
 """That an estimator holds; of more it holds those that stand for the others, see `thin.py`."""
-SURE = 0.8
-"""Share of schedules that an interval is to hold."""
+FORECASTS = NAMES.index("relative changes of forecasts") - len(NAMES)
+"""Of the features, the one that is 0 where nothing is forecast; from the end."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """PSNR to expect over pictures, and the interval that holds it four times in five."""
+    """PSNR to expect in the mean over pictures, and an interval: the mean over `Width.pictures` of
+    them lies inside for four schedules in five."""
 
     db: float
     low_db: float
@@ -52,7 +55,7 @@ class Estimator:
         level_db: m.
         length: l.
         inverse: (M, M) of the covariance, for how sure it is.
-        widen: factor on the standard deviation that makes intervals hold.
+        width: how wide its intervals are.
         median_db: median of its leave-one-out errors.
         spearman: of leave-one-out predictions with what was measured.
         runs: how many picture runs it learned from.
@@ -66,7 +69,7 @@ class Estimator:
     level_db: float
     length: float
     inverse: NDArray[np.float64]
-    widen: float
+    width: Width
     median_db: float
     spearman: float
     runs: int
@@ -79,14 +82,19 @@ class Estimator:
 
     def of(self, values: NDArray[np.float64]) -> Estimate:
         """From features (F,); beyond 60 dB rounding decides, so that is the most."""
+        db, unsure = self.mean_of(values)
+        half = self.width.half_db(unsure, forecasts=bool(values[FORECASTS] > 0))
+        return Estimate(*(min(end, BEST_DB) for end in (db, db - half, db + half)))
+
+    def mean_of(self, values: NDArray[np.float64]) -> tuple[float, float]:
+        """PSNR to expect, which may be more than can be, and the standard deviation that the runs
+        learned from leave open."""
         z = ((values - self.center) / self.spread)[None]
         near = _bend(z, self.known, self.length)
         db = self.level_db + float(z[0] @ self.slopes) + float(near[0] @ self.bends)
         own = BEND_DB**2 + SLOPE_DB**2 * float((z * z).mean())
         both = near[0] * BEND_DB**2 + SLOPE_DB**2 * (self.known @ z[0]) / z.shape[1]
-        unsure = max(own - float(both @ self.inverse @ both), 0.0) ** 0.5
-        half = self.widen * (unsure**2 + self.median_db**2) ** 0.5
-        return Estimate(*(min(end, BEST_DB) for end in (db, db - half, db + half)))
+        return db, max(own - float(both @ self.inverse @ both), 0.0) ** 0.5
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the page: all that `of` needs but `inverse`."""
@@ -99,7 +107,7 @@ class Estimator:
             "slopes": self.slopes.tolist(),
             "level_db": self.level_db,
             "length": self.length,
-            "half_db": self.widen * self.median_db,
+            "half_db": self.width.half_db(0.0, forecasts=False),
             "median_db": self.median_db,
             "spearman": self.spearman,
             "runs": self.runs,
@@ -151,7 +159,7 @@ def fit(
     median = float(np.median(miss))
     inverse = inverse_of(z, 1.0, found.noise)
     unsure = np.maximum(1 / np.diag(inverse) - found.noise, 0.0)  # of all others, squared
-    sd = (unsure + median**2) ** 0.5
+    factor = float(np.quantile(miss / (unsure + median**2) ** 0.5, SURE))
     held = thinned(_bend(z, z, 1.0), BEND_DB**2 * found.weights, found.noise, MOST_RUNS)
     known = z[held.which]
     return Estimator(
@@ -163,7 +171,7 @@ def fit(
         level_db=found.mean,
         length=1.0,
         inverse=inverse_of(known, 1.0, held.noise),
-        widen=float(np.quantile(miss / sd, SURE)),
+        width=Width(factor, factor, median, y.shape[1]),
         median_db=median,
         spearman=spearman(mean, mean - found.missed),
         runs=y.size,

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from caching.predict.evidence import BEND_DB, BEST_DB, SLOPE_DB, signal
 from caching.predict.features import NAMES
-from caching.predict.fit import Estimator, inverse_of
+from caching.predict.fit import FORECASTS, Estimator, inverse_of
 from caching.predict.kept import Kept
 from caching.predict.response import Response
 
@@ -165,8 +165,8 @@ def _packed_estimator(e: Estimator) -> tuple[Estimator, dict[str, Any]]:
         "noise": _text(noise),
         "bend_db": BEND_DB,
         "slope_db": SLOPE_DB,
-        "widen": e.widen,
-        "median_db": e.median_db,
+        "forecasts": len(NAMES) + FORECASTS,
+        "width": dataclasses.asdict(e.width),
     }
 
 

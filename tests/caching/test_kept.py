@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import astuple
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from caching.predict.features import features
 from caching.predict.fit import fit
 from caching.predict.kept import For, Kept, shipped
 from caching.predict.response import response_of_changes
+from caching.predict.widths import Judged, Width
 
 STEPS, BLOCKS = 6, 2
 OF = For("abc", STEPS, 2.0, "ddim")
@@ -38,12 +39,31 @@ def test_a_file_predicts_as_what_it_was_made_of(kept):
         assert astuple(again.predict(plan)) == pytest.approx(expected, abs=1e-4)
 
 
+def test_what_intervals_were_set_by_is_kept(kept):
+    rng, which = np.random.default_rng(3), np.arange(6).reshape(2, 3)
+    judged = Judged(rng.uniform(20, 40, (2, 3, 4)), which)
+    width = Width(1.25, 2.5, 0.375, 8)
+    estimator = replace(kept.estimator, width=width)
+    again = Kept.from_bytes(replace(kept, estimator=estimator, judged=judged).to_bytes())
+    assert again.estimator.width == width and again.judged.groups.tolist() == which.tolist()
+    assert again.judged.psnr_db == pytest.approx(judged.psnr_db, abs=1e-5)
+    assert Kept.from_bytes(kept.to_bytes()).judged is None
+
+
+def wider(data, **changes):
+    """With another width in its words."""
+    with np.load(io.BytesIO(data)) as file:
+        words = json.loads(file["words"].tobytes())["estimator"]
+    words["width"] = {**words["width"], **changes}
+    return changed(data, estimator=words)
+
+
 def changed(data, **changes):
     with np.load(io.BytesIO(data)) as file:
         arrays = {name: file[name] for name in file.files}
     words = json.loads(arrays["words"].tobytes())
     for name, value in changes.items():
-        if name in arrays:
+        if name in arrays or isinstance(value, np.ndarray):
             arrays[name] = value
         else:
             words[name] = value
@@ -62,6 +82,14 @@ def changed(data, **changes):
         (lambda d: changed(d, steps="many"), "invalid literal"),
         (lambda d: changed(d, slopes=np.array([np.nan])), "not finite"),
         (lambda d: changed(d, noise=np.ones(3)), "noise for every run"),
+        (lambda d: wider(d, plain=0.0), "no width"),
+        (lambda d: wider(d, forecast=float("nan")), "no width"),
+        (lambda d: wider(d, pictures="x"), "invalid literal"),
+        (
+            lambda d: changed(d, judged_db=np.zeros(3), judged_groups=np.zeros(3)),
+            "expected finite numbers",
+        ),
+        (lambda d: changed(d, judged_db=np.zeros((1, 2, 4))), "judged_groups"),
         (lambda d: changed(d, response=np.frombuffer(b"x", np.uint8)), "no stored response"),
     ],
 )

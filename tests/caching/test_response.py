@@ -115,7 +115,7 @@ def swept(request, given):
     return effects, plain, final, outputs, basis
 
 
-def moved(swept, change=None, bend=None, size=2e-2):
+def moved(swept, change=None, bend=None, size=1e-1):
     """Movement along both directions for a small share of a change."""
     _, plain, _, _, basis = swept
     ends = [
