@@ -86,7 +86,7 @@ class DiT:
         parts = [m for part in self.parts for m in (part.embedder, part.modulation)]
         ends = module.proj_out_1, self.proj_out
         self.behind = [p for m in (*parts, *ends) for p in m.parameters()]
-        self.floor: Tensor | None = None
+        self.start: tuple[Tensor, Tensor] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -97,10 +97,11 @@ class DiT:
         return self.parts[0].qkv_weight.dtype
 
     def condition(self, timesteps: Tensor, labels: Tensor) -> Given:
-        # What every token's embedding begins with; in float32, where its sum is as good as theirs.
-        places, bias = self.patches.pos_embed, self.proj_in.bias
-        if places.dtype == bias.dtype == torch.float32:
-            self.floor = (places[0] + bias).detach()  # (T, D)
+        # What one picture's embedding is made from: bias and places as one sum, which is as good in
+        # float32, and the weights (C p p, D).
+        places, proj = self.patches.pos_embed, self.proj_in
+        if places.dtype == proj.bias.dtype == torch.float32:
+            self.start = (places[0] + proj.bias).detach(), proj.weight.detach().flatten(1).t()
         return Given(self, timesteps, labels)
 
     def state(self) -> Hashable | None:
@@ -119,15 +120,22 @@ class DiT:
     def embed(self, latents: Tensor) -> Tensor:
         rows = len(latents)
         # The two passes of guidance may be one picture seen twice, which is embedded once.
-        x = latents if latents.stride(0) or rows < 2 else latents[:1]
-        x = x.reshape(len(x), -1).index_select(1, self.by_patch).view(len(x), self.tokens, -1)
+        one = rows == 1 or not latents.stride(0)
         # The convolution as a product, since its patches do not overlap: a convolution's result
         # would have each channel's tokens together, which every later step would be slower on.
-        weight = self.proj_in.weight.flatten(1)
-        with Alone(few=self.on_cpu and x.numel() * self.width <= FEW_MACS):
-            if len(x) == 1 and self.floor is not None and not torch.is_grad_enabled():
-                return torch.addmm(self.floor, x[0], weight.t()).expand(rows, -1, -1)
-            x = F.linear(x, weight, self.proj_in.bias)
+        if self.start is not None and not torch.is_grad_enabled():
+            floor, weight = self.start
+            if one:
+                x = latents[0].reshape(-1).index_select(0, self.by_patch).view(self.tokens, -1)
+                with Alone(few=self.on_cpu and x.numel() * self.width <= FEW_MACS):
+                    return torch.addmm(floor, x, weight).expand(rows, -1, -1)
+            x = latents.reshape(rows, -1).index_select(1, self.by_patch)
+            x = x.view(rows, self.tokens, -1)
+            # As many single products, so that a picture does not depend on who runs with it.
+            return torch.baddbmm(floor.expand(rows, -1, -1), x, weight.expand(rows, -1, -1))
+        x = latents[:1] if one else latents
+        x = x.reshape(len(x), -1).index_select(1, self.by_patch).view(len(x), self.tokens, -1)
+        x = F.linear(x, self.proj_in.weight.flatten(1), self.proj_in.bias)
         tokens: Tensor = x.expand(rows, -1, -1) + self.patches.pos_embed
         return tokens.to(self.dtype)
 
