@@ -15,6 +15,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from viz import served, text
 from viz.boxes import (
@@ -38,7 +39,7 @@ from viz.boxes import (
     threshold,
     views,
 )
-from viz.boxes.wiring import FAST, SLOW, UNSEEN, Wiring
+from viz.boxes.wiring import AGAIN, FAST, UNSEEN, Wiring
 from viz.calibrating import BUDGET, Predictions, budget_from, folder_of
 from viz.compare import CompareView
 from viz.grid import ScheduleGrid, line
@@ -46,7 +47,9 @@ from viz.grid.show import value_of
 from viz.live import REPEATS, Engine, repeats_from
 from viz.pages import studio
 from viz.pages.arrival import Arrival
+from viz.pages.early import Early
 from viz.pages.handlers import Handlers
+from viz.pages.keep import ARRIVE_JS
 from viz.pages.lessons import Lessons
 from viz.pages.look import HEAD, STYLE, theme
 from viz.pages.offers import offers
@@ -128,7 +131,7 @@ def _wire(page: Wiring) -> None:
     )
     for box in BOXES:
         box.wire(page)
-    parts["run"].click(page.stream(handlers.run), [parts["grid"], visit], page.live, **SLOW)
+    parts["run"].click(page.stream(handlers.press), [parts["grid"], visit], page.live, **AGAIN)
     parts["stop"].click(page.named(handlers.stop), visit, page.of("notice"), **FAST)
 
 
@@ -136,9 +139,8 @@ def _wire_arrival(page: Wiring, blocks: gr.Blocks) -> None:
     """A page opens on the state of the link in its address, if there is one, and goes live."""
     # One event for both: of two, the later answer could hide why a link was refused.
     arrived = blocks.load(
-        page.stream(Arrival(Lessons(page.handlers)).arrive), page.of("link", "visit"),
-        page.of(*lesson.OPENED, "pareto"),
-        js="(link, visit) => [location.hash.slice(1), visit]",
+        page.stream(Arrival(Lessons(page.handlers)).arrive), page.of("link", "visit", "draft"),
+        page.of(*lesson.OPENED, "pareto"), js=ARRIVE_JS,
         **UNSEEN, api_visibility="private", concurrency_limit=None,
     )  # fmt: skip
     pareto.wire_front(page, arrived)
@@ -161,7 +163,10 @@ def launch_options() -> dict[str, Any]:
         "theme": theme(),
         "css": STYLE,
         "head": HEAD,
-        "app_kwargs": {"routes": [*served.routes(), *line.routes()]},
+        "app_kwargs": {
+            "routes": [*served.routes(), *line.routes()],
+            "middleware": [Middleware(Early)],
+        },
         # On by default; it stores every event with all props in the browser, seconds per stroke.
         "run_history": False,
         "max_file_size": "4mb",

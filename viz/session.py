@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 from viz.reducer import update
 from viz.state import Event, Strokes, ViewState
@@ -25,6 +27,7 @@ class Session:
         self._lock = threading.Lock()
         self._run = 0
         self._rest = True
+        self.name = secrets.token_hex(4)  # so that no page takes another one's for an older one
 
     def __deepcopy__(self, memo: dict[int, object]) -> Session:
         return Session(self._state)
@@ -40,7 +43,9 @@ class Session:
             Refused: operations of the painter were not taken; the others were, and the state holds.
         """
         with self._lock:
-            before, self._state = self._state, update(self._state, event)
+            before, after = self._state, update(self._state, event)
+            if after is not before:
+                self._state = replace(after, age=before.age + 1)
             refused = self._state.refused
             if isinstance(event, Strokes) and refused and refused is not before.refused:
                 raise Refused(refused.words)

@@ -6,7 +6,7 @@ function that takes them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from caching.schedule import Schedule
@@ -74,7 +74,8 @@ class ViewState:
     `ack` is the last operation of the painter that was dealt with; `refused` the last one that was
     not taken, until a message comes that is taken in whole. `kept` is how many locked cells the
     last preset, method or file would have changed. `pin_a` and `pin_b` are schedules to compare
-    with; `peek` names the one whose result is shown instead of the present one's.
+    with; `peek` names the one whose result is shown instead of the present one's. `age` is how many
+    events of its visit had changed it by then: answers may overtake each other.
     """
 
     model: ModelFacts
@@ -89,6 +90,7 @@ class ViewState:
     pin_b: Entry | None = None
     peek: At | None = None
     place: Place = FIRST
+    age: int = field(default=0, compare=False)
 
     @property
     def schedule(self) -> Schedule:

@@ -24,6 +24,10 @@ CALIBRATED = "Calibrated and painted."
 CALIBRATED_POLICY = "Calibrated: Run policy lets it decide step by step."
 NO_POLICY = "This method paints the grid; it decides nothing while it runs. Press Run."
 NOTHING_TO_BAKE = "No policy has run yet: let one decide, then bake it."
+BAKES_NOT = (
+    "The policy ran some cells for one half of guidance and not for the other, which no paint "
+    "says: let it decide with guidance 1 or less to bake it."
+)
 NOT_TRAINABLE = "Choose a method that is trained, such as Learning-to-Cache, to learn it."
 NOTHING_TO_KEEP = "Nothing is being learned: press Learn first."
 KEEPING = "Ending the training with what has been learned …"
@@ -43,6 +47,7 @@ PUBLISHED_TITLE = "The papers' own tables, quoted"
 NO_STUDY = "No study ships with this copy: make one with python -m caching study."
 STUDY_OF_OTHER_MODEL = "The study is of {model}, and another model is loaded: load it first."
 HOME_MODEL = "scenes-dit"
+LIVE_HINT = "Paint, then release or press Run."
 RECORDED = "You see a recorded result. Paint already; the live model is loading."
 CURVES_CARRIED = (
     "Not measured: carried over from a run of {steps} steps. Press Run to measure them."
@@ -297,3 +302,14 @@ FRONT_GRADIENTS = "gradients that ship for this setting"
 FRONT_NOT_LIVE = "The dashed line, which is predicted, comes once the live model is loaded."
 OLDER = "The grid was painted before this was known: choose {title} again, or move its slider."
 SETTLED = "Worked out: the grid is the budget's best now."
+
+# -- coming back to a page in the same browser ------------------------------------------------
+
+MEMORY_BACK = "You are where you left off. Press Run to see this grid measured again."
+MEMORY_STEP = "where you left off"
+MEMORY_REFUSED = "Where you left off was not opened: {why}"
+AFRESH = "Start afresh"
+AFRESH_TIP = (
+    "Forget view, lesson and ticks that this browser remembers, for instance because somebody else "
+    "has used it. What was painted last is offered again afterwards."
+)

@@ -266,13 +266,11 @@ def build(steps: int = 20, blocks: int = 12) -> gr.Blocks:
         )  # fmt: skip
 
         def late(held: Session) -> Iterator[Any]:
-            """An answer that the strokes of the meantime overtake."""
-            then = held.state
-            deadline = time.monotonic() + 30
-            while held.state.ack == then.ack and time.monotonic() < deadline:
-                time.sleep(0.01)
-            time.sleep(0.3)
-            yield gr.update(value=value_of(then)), "late"
+            """An answer that what happens until `answer` overtakes."""
+            then = value_of(held.state)
+            yield gr.skip(), "made"
+            GATE.wait(GATE_S)
+            yield gr.update(value=then), "told"
 
         buttons["late"].click(
             late, session, [grid, late_said], show_progress="hidden", api_visibility="private"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 STEPS, BLOCKS, ROWS = 20, 12, 24
 HEAD, WHOLE = -1, -2  # in place of a row: the step numbers, the row of whole-step actions
+KEY_PAUSE_MS = 250  # of viz/grid/keys.js
 FULL = ["0" * STEPS] * ROWS
 EVERY_3RD = ["01101101101101101101"] * ROWS
 
@@ -125,6 +128,26 @@ class Painter:
     def press(self, *keys: str) -> None:
         for key in keys:
             self.page.keyboard.press(key)
+
+    @contextlib.contextmanager
+    def in_a_row(self) -> Iterator[None]:
+        """Keys pressed meanwhile have no pause between them, however slow this machine is."""
+        self.page.evaluate(
+            """pause => {
+              const [after, never] = [setTimeout.bind(window), clearTimeout.bind(window)];
+              const kept = [];
+              window.setTimeout = (f, ms, ...given) =>
+                ms === pause ? -kept.push(f) : after(f, ms, ...given);
+              window.clearTimeout = id => id < 0 ? kept[-id - 1] = null : never(id);
+              window.endOfRow = () => {
+                Object.assign(window, {setTimeout: after, clearTimeout: never});
+                for (const f of kept) if (f) f();
+              };
+            }""",
+            KEY_PAUSE_MS,
+        )
+        yield
+        self.page.evaluate("endOfRow()")
 
 
 def count(rows: list[str], digit: str) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from caching import reshape
 from caching.schedule import Schedule
@@ -210,7 +211,8 @@ def test_the_palette_finds_asks_and_gives_the_focus_back(painter: Painter) -> No
     assert rows == rows_from_actions(same.actions)
     assert page.evaluate(focus) == before
     painter.press("Control+k", "ArrowUp", "Escape")
-    assert page.evaluate(focus) == before and page.locator("dialog").count() == 0
+    expect(page.locator("dialog")).to_have_count(0)
+    assert page.evaluate(focus) == before
 
 
 def test_keys_are_one_table_and_the_sheet_shows_it(painter: Painter) -> None:
@@ -220,7 +222,7 @@ def test_keys_are_one_table_and_the_sheet_shows_it(painter: Painter) -> None:
     assert len(keys) == len(set(keys)) >= 30
     page.locator("#slow input").focus()
     painter.press("?")  # somebody types
-    assert page.locator("dialog").count() == 0
+    expect(page.locator("dialog")).to_have_count(0)
     page.focus(".cb-table [tabindex='0']")
     painter.press("?")
     sheet = page.get_by_test_id("keys-sheet")
@@ -234,7 +236,7 @@ def test_keys_are_one_table_and_the_sheet_shows_it(painter: Painter) -> None:
     ):
         assert words in text
     painter.press("?")
-    assert page.locator("dialog").count() == 0
+    expect(page.locator("dialog")).to_have_count(0)
     assert page.evaluate("document.activeElement.getAttribute('role')") == "gridcell"
     title = page.get_attribute("[data-command=mirror]", "title")
     assert title == "Mirror in time (Shift + M)"

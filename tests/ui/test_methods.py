@@ -51,10 +51,10 @@ def chosen(page: Any, name: str) -> None:
 
 
 def set_number(page: Any, elem_id: str, value: str) -> None:
-    """Type into the number beside a slider."""
+    """Type into the number beside a slider, and leave it."""
+    # Without Enter, which would tell it twice: the second time may come after what is done next.
     field = page.locator(f"#{elem_id} input[type=number]")
     field.fill(value)
-    field.press("Enter")
     field.blur()
 
 

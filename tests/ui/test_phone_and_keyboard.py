@@ -65,6 +65,11 @@ def test_sliders_are_heard_by_keyboard_and_a_draft_after_a_link_survives(
     mine = other_than(page, linked)
     page.wait_for_function("link => localStorage['cachebrush-draft:scenes-dit']?.includes(link)",
                            arg=page.url.split("#")[1])  # fmt: skip
+    shown = "document.querySelector('#grid .cb-grid')?.cbGrid?.rows().join()"
+    page.reload()  # this tab has gone on from the link
+    page.wait_for_function(f"mine => {shown} === mine.join()", arg=mine)
+    notice(page, "ready")
+    page.evaluate("sessionStorage.clear()")  # as another tab, where the link comes first
     page.reload()
     notice(page, "ready")
     assert rows(page) == linked

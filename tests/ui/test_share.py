@@ -171,27 +171,35 @@ def _figures_are_saved_and_an_authors_file_shows_its_licence_first(
     expect(page.locator('[data-testid="notice"][data-kind="error"]')).to_contain_text("28 blocks")
 
 
-def test_a_draft_is_offered_after_a_reload_and_restored_when_asked(
+def test_a_page_goes_on_after_a_reload_and_a_draft_is_offered_to_one_begun_afresh(
     studio: Callable[..., Any],
 ) -> None:
     page = studio()
-    offer = page.locator("#restore-draft")
+    offer, afresh = page.locator("#restore-draft"), page.locator("#afresh")
     expect(offer).to_be_hidden()
     first = rows(page)
     kept = "localStorage.getItem('cachebrush-draft:scenes-dit')"
     set_number(page, "seed", "31")
     page.wait_for_function(f"{kept} !== null")
     seed_alone = json.loads(page.evaluate(kept))["link"]
+    expect(afresh).to_be_hidden()
     paint(page, 5, 4)
     painted = rows(page)
     page.wait_for_function(f"before => JSON.parse({kept}).link !== before", arg=seed_alone)
 
     page.reload()
-    page.wait_for_selector('.cb-grid [role="gridcell"]')
+    shown = "document.querySelector('#grid .cb-grid')?.cbGrid?.rows().join()"
+    page.wait_for_function(f"p => {shown} === p.join()", arg=painted)
+    expect(page.locator("#seed input")).to_have_value("31")
+    expect(offer).to_be_hidden()
+    notice(page, "ready")  # a page that is left while it hears from the server complains
+
+    afresh.click()
+    page.wait_for_function(f"p => {shown} === p.join()", arg=first)
+    expect(afresh).to_be_hidden()
     expect(offer).to_be_visible()
     expect(offer).to_have_text(re.compile(r"^Restore your draft of \d\d:\d\d$"))
-    assert rows(page) == first, "nothing is restored before it is asked for"
-    notice(page, "ready")  # a page that is left while it hears from the server complains
+    notice(page, "ready")
     offer.click()
     page.wait_for_function(f"p => {GRID}.rows().join() === p.join()", arg=painted)
     expect(page.locator("#seed input")).to_have_value("31")
@@ -202,12 +210,14 @@ def test_a_draft_is_offered_after_a_reload_and_restored_when_asked(
     address = page.url.split("#")[0]
     page.goto("about:blank")
     page.goto(f"{address}#{link}")
-    shown = "document.querySelector('#grid .cb-grid')?.cbGrid?.rows().join()"
     page.wait_for_function(f"p => {shown} === p.join()", arg=painted)
     expect(offer).to_be_hidden()
     notice(page, "ready")
     page.evaluate("localStorage.setItem('cachebrush-draft:scenes-dit', '{\"link\": 3}')")
+    page.evaluate("sessionStorage.removeItem('cachebrush-visit')")
+    page.evaluate("""localStorage.setItem('cachebrush-visit', '{"page": "{}", "after": ""}')""")
     page.goto("about:blank")
     page.goto(address)
-    page.wait_for_selector('.cb-grid [role="gridcell"]')
+    expect(page.get_by_test_id("notice")).to_contain_text("what this browser remembers")
     expect(offer).to_be_hidden()
+    page.wait_for_function(f"p => {shown} === p.join()", arg=first)

@@ -161,7 +161,7 @@ def test_the_component_round_trip() -> None:
         "expected": {"db": 38.2, "low_db": 35.0, "high_db": 41.0, "source": "a test",
                      "here": None},
         "keys": {"cells": ["reuse"], "steps": []},
-        "locks": [], "kept": 0, "history": None, "others": {},
+        "locks": [], "kept": 0, "history": None, "others": {}, "at": None,
     }  # fmt: skip
     message = {"ops": [{"rev": 1, "op": "paint", "to": 1, "cells": [1, 3]}]}
     assert grid.preprocess(message) == (Paint(1, 1, ((1, 3),)),)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 
@@ -256,7 +257,7 @@ def test_keep_ends_a_training_with_what_there_is(
     events = handlers.learn(*PANEL, fresh)
     while "grid" not in next(events):
         pass
-    assert "Ending the training" in handlers.keep(fresh)["notice"]
+    assert handlers.keep(fresh) == {"notice": gr.skip()}  # may come after the words of the end
     *_, last = events
     assert fresh.learned[0].iterations == 1 and fresh.state.schedule.actions[-1].all()
     assert "learned for 5 steps" in last["notice"] and "and 1 iterations" in last["learning"]

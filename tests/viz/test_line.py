@@ -98,13 +98,23 @@ def test_a_method_on_the_line_paints_and_its_event_brings_the_rest(
     assert choose("fora") is None and visit.state.schedule.steps == 20
 
 
+def test_every_answer_says_how_old_it_is(handlers: Handlers, visit: Visit) -> None:
+    before = visit.told()["at"]
+    handlers.resteps(10, visit)  # no operation of the painter, so that its `ack` tells nothing
+    assert visit.told()["at"] == visit.value()["at"] == [before[0], before[1] + 1]
+    assert "grid" not in handlers.resteps(10, visit)  # Enter, and then the field is left
+
+
 def test_one_choice_told_twice_paints_once(handlers: Handlers, visit: Visit) -> None:
     assert "grid" in handlers.choose_once("fora", visit)
     state = visit.state
     assert handlers.choose_once("fora", visit) == {} and visit.state is state
     handlers.strokes((stroke(state.ack + 1, length=4),), visit)
     assert "grid" in handlers.choose_once("fora", visit)  # chosen again after painting
-    assert "grid" in handlers.choose_once("random", visit)
+    assert "grid" in handlers.choose_at("random", visit.state.ack, visit)
+    state = handlers.strokes((stroke(state.ack + 2, length=5),), visit) and visit.state
+    assert handlers.choose_at("random", state.ack - 1, visit) == {}  # told a second time, too late
+    assert visit.state is state and "grid" in handlers.choose_at("random", state.ack, visit)
     assert "curves" in handlers.curves_once(visit)
     assert handlers.curves_once(visit)["curves"] == gr.skip()
 

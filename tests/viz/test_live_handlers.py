@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 
@@ -163,6 +164,24 @@ def test_a_newer_run_takes_over_and_speaks(handlers: Handlers, small: Visit) -> 
     thread.join()
     assert [p for p in rest if "notice" in p] == [] and rest[-1]["compare"]["live"]["done"]
     assert "Done" in found[-1]["notice"]
+
+
+def test_run_pressed_again_goes_on_but_after_a_stroke_or_stop_a_new_one_begins(
+    handlers: Handlers, small: Visit
+) -> None:
+    older = handlers.press((), small)
+    next(older)
+    assert list(handlers.press((), small)) == []  # the very same is in progress
+    assert handlers.strokes((), small)["notice"] == gr.skip()  # the run speaks
+    op = stroke(small.state.ack + 1, to=1, of=small.state.schedule.actions.size)
+    newer = handlers.press((op,), small)
+    assert "Waiting for the run before" in next(newer)["notice"]
+    list(older)
+    handlers.stop(small)
+    last = handlers.press((), small)
+    assert "busy" in next(last)["notice"]
+    for events in (newer, last):
+        events.close()  # type: ignore[attr-defined]
 
 
 def test_a_page_closed_in_the_middle_leaves_the_engine_free(

@@ -20,9 +20,10 @@ from caching.schedule import Schedule
 from tests.viz.visits import JUNK, given, kinds, refused, stroke, turned
 from viz.grid.ops import Undo
 from viz.live import Engine
-from viz.methods import SLOTS
+from viz.methods import SLOTS, method_from
 from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
+from viz.pages.methods import as_known
 from viz.pages.visit import Visit
 
 BUTTONS = ("calibrate", "to_learn", "decide", "bake")
@@ -276,6 +277,18 @@ def test_a_calibration_is_made_once_for_all_visitors_and_again_for_another_guida
     assert "about" not in handlers.configure(0, 8, 2.0, "ddim", fresh)
     assert buttons(handlers.resteps(6, fresh)) == {"calibrate"}
     assert held.runs == 1
+
+
+def test_a_button_goes_by_the_controls_that_the_server_knows(visit: Visit) -> None:
+    handlers = Handlers(Engine())
+    handlers.choose("fora", visit)
+    assert as_known("fora", visit)[0] == 2
+    handlers.turn(*given("fora", interval=5), visit)
+    assert as_known("fora", visit)[0] == as_known("fora", visit)[SLOTS] == 5
+    handlers.choose("taylorseer", visit)  # the page may still show what belongs to another
+    assert as_known("fora", visit)[0] == 5 and as_known("no such method", visit) == []
+    for name in METHODS:
+        assert method_from(name, as_known(name, visit)[:SLOTS], as_known(name, visit)[SLOTS:])
 
 
 def test_a_calibration_stops_and_leaves_the_engine_free(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
+from caching.marks import PARTLY
 from caching.schedule import Schedule
 from tests.viz.test_method_handlers import buttons, undo
 from tests.viz.visits import given, refused, turned
@@ -85,6 +87,17 @@ def test_there_is_nothing_to_bake_before_a_policy_has_run(handlers: Handlers, vi
     before = visit.state
     assert "No policy has run" in handlers.bake(visit)["notice"]
     assert visit.state == before
+
+
+def test_what_only_half_of_guidance_ran_is_not_baked(handlers: Handlers, small: Visit) -> None:
+    handlers.choose("fbcache", small)
+    list(handlers.run_policy(*given("fbcache", threshold=0.5), small))
+    executed = small.result.executed.copy()
+    executed[1, 0, 0] = PARTLY
+    small.result = dataclasses.replace(small.result, executed=executed)
+    painted = small.state.schedule
+    assert "which no paint says" in handlers.bake(small)["notice"]
+    assert small.state.schedule == painted
 
 
 def test_an_edit_after_a_policy_runs_the_paint(handlers: Handlers, small: Visit) -> None:

@@ -231,6 +231,17 @@ def test_visitors_do_not_share_a_session(state: ViewState) -> None:
     assert yours.state is state
 
 
+def test_later_states_of_a_session_can_be_told_from_earlier_ones_and_from_other_sessions(
+    state: ViewState,
+) -> None:
+    session = Session(state)
+    session.dispatch(Strokes((stroke(1, 0, 1, 1),)))
+    assert session.dispatch(Strokes(())).age == session.state.age == 1  # nothing changed
+    session.dispatch(Strokes((Undo(2),)))
+    assert session.state.age == 2 and session.state == update(session.state, Strokes(()))
+    assert copy.deepcopy(session).name != session.name
+
+
 def test_a_newer_run_takes_over_and_stop_ends_it(state: ViewState) -> None:
     session = Session(state)
     first = session.begin_run()

@@ -98,6 +98,16 @@ def test_an_unknown_lesson_of_a_link_is_said_and_the_state_opens(
     assert visit.state.place == Place("lessons") and "grid" in parts
 
 
+def test_a_link_leads_to_the_view_on_show_though_its_event_has_not_come(
+    handlers: Handlers, visit: Visit
+) -> None:
+    views = Views(handlers)
+    for view, expected in (("lessons", "lessons"), *((junk, "demo") for junk in JUNK)):
+        visit.session.dispatch(Show(Place("demo")))
+        link = from_link(views.share(view, visit)["link"], model="scenes-dit")
+        assert link.place == Place(expected) and visit.state.place == Place("demo")
+
+
 def test_presets_paint_and_resample(handlers: Handlers, visit: Visit) -> None:
     views = Views(handlers)
     assert len(presets()) == 4

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from viz import text
+from viz.boxes.picture import Bounded
 from viz.boxes.wiring import AGAIN, FAST, Wiring
 from viz.improving import MOST_MINUTES, OBJECTIVES, PICTURES
 from viz.pages.improve import Improves
@@ -20,7 +21,7 @@ def build() -> dict[str, Any]:
     """The box, closed."""
     parts: dict[str, Any] = {}
     with gr.Accordion(text.IMPROVE_TITLE, open=False, elem_id="improve-box"):
-        parts["improve_minutes"] = gr.Slider(
+        parts["improve_minutes"] = Bounded(
             0.5, MOST_MINUTES, value=5, step=0.5, label="Minutes", elem_id="improve-minutes"
         )
         parts["improve_by"] = gr.Dropdown(

@@ -7,9 +7,10 @@ from typing import Any
 import gradio as gr
 
 from viz import learning
+from viz.boxes.picture import Bounded
 from viz.boxes.wiring import AGAIN, FAST, Wiring
 from viz.pages.learn import training_parts
-from viz.pages.look import LEARN_JS, REST_JS
+from viz.pages.look import KEEPING_JS, LEARN_JS, REST_JS
 
 
 def build() -> dict[str, Any]:
@@ -21,9 +22,9 @@ def build() -> dict[str, Any]:
         parts["training"] = gr.Dropdown(offered, value=first, label="Training", elem_id="training")
         begun = training_parts(first) if first else {}
         made: dict[str, Any] = {
-            "price": gr.Slider(-8, -2, value=-5, step=0.1, label="log₁₀ λ", elem_id="price"),
-            "theta": gr.Slider(0, 1, value=0.1, step=0.01, label="θ", elem_id="theta"),
-            "iterations": gr.Slider(
+            "price": Bounded(-8, -2, value=-5, step=0.1, label="log₁₀ λ", elem_id="price"),
+            "theta": Bounded(0, 1, value=0.1, step=0.01, label="θ", elem_id="theta"),
+            "iterations": Bounded(
                 1, learning.MOST_ITERATIONS, value=1000, step=1, label="Iterations",
                 elem_id="iterations",
             ),
@@ -62,7 +63,10 @@ def wire(page: Wiring) -> None:
         page.stream(handlers.learn), [parts["training"], *sliders, visit],
         [*page.edit, *page.box, *page.slots, *learned], js=LEARN_JS, **AGAIN,
     )  # fmt: skip
-    ended.then(None, None, None, js=REST_JS)
+    for end in (ended.success, ended.failure):
+        end(None, None, None, js=REST_JS)
     page.then_run(ended)
+    # Said before the server hears of it: its answer might come after the words of the end.
+    parts["keep"].click(None, None, parts["notice"], js=KEEPING_JS)
     parts["keep"].click(page.named(handlers.keep), visit, page.of("notice"), **FAST)
     parts["stop_learning"].click(page.named(handlers.stop), visit, page.of("notice"), **FAST)

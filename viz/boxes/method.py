@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from viz import methods, text
+from viz.boxes.picture import Bounded
 from viz.boxes.wiring import AGAIN, FAST, Wiring
 from viz.glossary import terms_html
+from viz.pages.edits import Parts
 from viz.pages.look import CHOOSE_JS
-from viz.pages.methods import BUTTONS, NUMBERS, WORDS
+from viz.pages.methods import BUTTONS, NUMBERS, WORDS, as_known
+from viz.pages.visit import Visit
 
 
 def build() -> dict[str, Any]:
@@ -22,8 +26,9 @@ def build() -> dict[str, Any]:
             methods.choices(), value=None, label="Method", info=text.METHOD_INFO, elem_id="method",
             filterable=True,
         )  # fmt: skip
+        parts["chosen_at"] = gr.JSON(visible=False)  # the painter's last operation by then
         for k, (number, word) in enumerate(zip(NUMBERS, WORDS, strict=True)):
-            parts[number] = gr.Slider(0, 1, value=0, visible=False, elem_id=f"control-{k}")
+            parts[number] = Bounded(0, 1, value=0, visible=False, elem_id=f"control-{k}")
             parts[word] = gr.Dropdown([], visible=False, elem_id=f"choice-{k}")
         parts["about"] = gr.HTML(
             text.CHOOSE, elem_id="method-about", elem_classes="cb-about-box", padding=False
@@ -42,6 +47,19 @@ def build() -> dict[str, Any]:
     return parts
 
 
+def _as_known(handler: Callable[..., Iterator[Parts]]) -> Callable[[Any, Visit], Iterator[Parts]]:
+    """A handler of a method and its controls, with the controls as the server knows them.
+
+    Those on the page may still be of the method before, where a button is pressed soon after
+    another was chosen.
+    """
+
+    def handle(name: Any, visit: Visit) -> Iterator[Parts]:
+        return handler(name, *as_known(name, visit), visit)
+
+    return handle
+
+
 def wire(page: Wiring) -> None:
     """Choosing a method, turning its controls, its buttons."""
     parts, handlers, visit = page.parts, page.handlers, page.visit
@@ -54,23 +72,25 @@ def wire(page: Wiring) -> None:
     both = partial(gr.on, [parts["method"].select, parts["method"].change])
     then_curves(
         page.grid_first(
-            both, handlers.choose_once, [parts["method"], visit],
+            both, handlers.choose_at, [parts["method"], parts["chosen_at"], visit],
             [*page.edit, *page.box, *page.slots], js=CHOOSE_JS,
         )
     )  # fmt: skip
     for name in NUMBERS:
-        parts[name].input(page.named(handlers.turn), chosen, [*page.edit, *page.box], **FAST)
-        page.then_run(parts[name].release(page.named(handlers.settled), visit, settled, **FAST))
+        parts[name].input(page.named(handlers.typed_in), chosen, settled, **FAST)
+        left = [*settled, *page.slots]
+        page.then_run(parts[name].release(page.named(handlers.left_at), chosen, left, **FAST))
     for name in WORDS:
         then_curves(
             parts[name].input(page.named(handlers.turn), chosen, [*page.edit, *page.box], **FAST)
         )
+    named = [parts["method"], visit]
     page.then_run(
         parts["calibrate"].click(
-            page.stream(handlers.calibrate), chosen, [*page.edit, *page.box], **AGAIN
+            page.stream(_as_known(handlers.calibrate)), named, [*page.edit, *page.box], **AGAIN
         )
     )
     parts["decide"].click(
-        page.stream(handlers.run_policy), chosen, [*page.live, parts["steps"]], **AGAIN
+        page.stream(_as_known(handlers.run_policy)), named, [*page.live, parts["steps"]], **AGAIN
     )
     page.then_run(parts["bake"].click(page.named(handlers.bake), visit, page.edit, **FAST))

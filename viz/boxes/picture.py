@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -9,6 +10,7 @@ import gradio as gr
 from viz.boxes.wiring import FAST, Wiring
 from viz.glossary import terms_html
 from viz.pages import studio
+from viz.pages.edits import Parts
 from viz.pages.visit import Visit
 
 WISHES = ("label", "seed", "cfg", "sampler")
@@ -62,15 +64,26 @@ def build(start: Visit) -> dict[str, Any]:
     return parts
 
 
+def _alone(name: str, handler: Callable[..., Parts]) -> Callable[..., Parts]:
+    """A handler that leaves the other wishes alone: somebody may be at one of them already."""
+    others = {one for one in WISHES if one != name}
+    return lambda *given: {k: v for k, v in handler(*given).items() if k not in others}
+
+
 def wire(page: Wiring) -> None:
     """Another wish makes the numbers stale; another number of steps resamples the grid."""
     parts, handlers, visit = page.parts, page.handlers, page.visit
     wishes = page.of(*WISHES)
     shown = ("numbers", "notice", "grid", "compare", "curves", "words", "calibrating", "known")
     quiet = [*page.of(*shown), *page.box]
+    typed = parts["seed"].input(page.named(handlers.typed), [*wishes, visit], quiet, **FAST)
+    page.then_run(typed)  # in the middle of typing nothing may be written into the field
     for one in WISHES:
-        event = parts[one].release if one == "cfg" else parts[one].input
-        page.then_run(event(page.named(handlers.configure), [*wishes, visit], quiet, **FAST))
+        events = {"seed": ("blur", "submit"), "cfg": ("release",)}.get(one, ("input",))
+        handler, told = page.named(_alone(one, handlers.wished)), [*quiet, parts[one]]
+        for event in events:
+            listen = getattr(parts[one], event)
+            page.then_run(listen(handler, [*wishes, visit], told, **FAST))
     page.then_run(
         parts["steps"].release(
             page.named(handlers.resteps), [parts["steps"], visit], [*page.edit, *page.box], **FAST

@@ -66,7 +66,7 @@ def wire(page: Wiring) -> None:
     parts["view"].input(
         page.named(views.show), [parts["view"], visit], page.of("place", "notice"), **FAST
     )
-    parts["share"].click(page.named(page.handlers.copy_link), visit, told, **FAST).then(
+    parts["share"].click(page.named(views.share), [parts["view"], visit], told, **FAST).then(
         None, parts["link"], None, js=LINK_JS
     )
     parts["teach"].click(

@@ -29,7 +29,8 @@ SLOW: dict[str, Any] = {
     "concurrency_limit": 8,
     "concurrency_id": "run",
 }
-# A click while the run before it still ends must not get lost: the newer one takes over.
+# What asks for a run while the one before it goes on or ends must not get lost: Gradio drops events
+# of one that has not ended yet. The newer one takes over.
 AGAIN: dict[str, Any] = {**SLOW, "trigger_mode": "multiple"}
 # Waiting for a download must not take the place of somebody's run.
 LOAD: dict[str, Any] = {**SLOW, "concurrency_id": "load", "concurrency_limit": 4}
@@ -142,4 +143,4 @@ class Wiring:
     def then_run(self, event: Any) -> None:
         """After an edit: run at once, where that is asked for."""
         inputs = [*self.of("auto", "grid"), self.visit]
-        event.then(self.stream(self.handlers.run_if_wanted), inputs, self.live, **SLOW)
+        event.then(self.stream(self.handlers.run_if_wanted), inputs, self.live, **AGAIN)

@@ -90,7 +90,7 @@ function shownAt(key) {
   const running = now && (following() || source.missing);
   const picture = running ? livePicture : source.frame(step);
   const total = running ? live.total : source.steps;
-  const about = `step ${running ? live.step : step} of ${total}`;
+  const about = stepText(running ? live.step : step, total);
   const words = running ? "waiting for the first preview …"
     : source.ready || source.missing ? source.words : "loading …";
   return {
@@ -145,13 +145,13 @@ function draw() {
   scrubber.node.classList.toggle("cbc-busy", !!live);
   cards.show(sources, view.left, view.right, live && {
     source: live.source, src: live.src, share: (live.step + 1) / live.total,
-    label: `step ${live.step} of ${live.total}`,
+    label: stepText(live.step, live.total),
   });
 }
 
 // The line under the scrubber: always one, so that nothing jumps when a run starts.
 function note(shown, sentence) {
-  if (live) return `${live.label} step ${live.step} of ${live.total}`;
+  if (live) return live.label;  // with how many steps are done
   if (!shown.length) return "";
   if (shown.length === 2 && shown[0].total !== shown[1].total) return `${sentence} (same share of the way)`;
   return view.last ? "the final pictures" : "the clean pictures as predicted after this step";

@@ -1,5 +1,7 @@
 // Small makers of page elements; text always goes in as text, never as markup.
 const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
+// A step by its number, which counts from 0, with all there are: "step 19 of 0–19" is the last of 20.
+const stepText = (step, steps) => `step ${step} of 0–${steps - 1}`;
 const uid = "cb" + Math.random().toString(36).slice(2, 8);
 
 function el(tag, cls, attrs, ...kids) {

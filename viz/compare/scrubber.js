@@ -76,7 +76,7 @@ function makeScrubber({getStep, getSteps, setStep, hovered, beside}) {
       track.setAttribute("aria-valuenow", step);
       track.setAttribute("aria-valuetext", sentence);
       track.setAttribute("aria-disabled", steps < 2);
-      now.textContent = steps ? `step ${step} of ${steps}` : "no steps yet";
+      now.textContent = steps ? stepText(step, steps) : "no steps yet";
       each.textContent = note;
     },
   };

@@ -15,7 +15,7 @@ const COMMANDS = [
   {id: "help", group: "Help", label: "Keys and gestures", keys: ["?"], page: true, run: () => openHelp()},
 
   {id: "run", group: "Page", label: "Run", keys: ["Enter", "Mod+Enter"], page: ["Mod+Enter"], can: () => onPage("#run"), about: "with Ctrl from anywhere",
-    run: () => { flushTyped(); pressPage("#run"); }},
+    run: () => { flushTyped(); offer(); pressPage("#run"); }},
   {id: "link", group: "Page", label: "Copy a link to this state", keys: ["L"], can: () => onPage("#share"), run: () => { flushTyped(); pressPage("#share"); }},
   ...[["back", "earlier", "[", "ArrowLeft"], ["on", "later", "]", "ArrowRight"]].map(([id, words, key, arrow]) => ({
     id: `scrub-${id}`, group: "Page", label: `Pictures a step ${words}`, keys: [key], page: true, can: () => onPage(SCRUBBER),

@@ -15,6 +15,7 @@ import numpy as np
 
 from caching.marks import COVERED, LOWERED, PARTLY
 from caching.predict.evidence import BEST_DB
+from caching.predict.picture import WITHIN, Within
 from caching.predict.proxy import Tables
 
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -105,15 +106,17 @@ class Here:
 
     Attributes:
         level_db: how far it lies above the mean over pictures.
-        more_db: half of the interval that holds four schedules in five, besides the mean's own.
-        runs: schedules that were run of it.
+        sd_db: standard deviation of what is not known of that.
+        runs: schedules that were run of it; 0: it is like any other picture.
         best_db: beyond it rounding decides.
+        within: how far its runs lie about that level.
     """
 
     level_db: float
-    more_db: float
+    sd_db: float
     runs: int
     best_db: float = BEST_DB
+    within: Within = WITHIN
 
 
 @dataclass(frozen=True)
@@ -122,9 +125,9 @@ class Expected:
 
     Attributes:
         db: in the mean over pictures; None: nothing is cached, so the pictures are equal.
-        low_db, high_db: where four schedules in five lie.
+        low_db, high_db: where the mean over pictures lies for four schedules in five.
         source: where the prediction is from, in words.
-        here: of this picture, None before any run of it.
+        here: of this picture.
     """
 
     db: float | None
@@ -148,6 +151,7 @@ def grid_value(
     kept: int = 0,
     history: Mapping[str, Any] | None = None,
     others: Mapping[str, Any] | None = None,
+    at: tuple[str, int] | None = None,
 ) -> dict[str, Any]:
     """The painter's value: uint8 (S, L, R) and how far the server has come.
 
@@ -165,6 +169,8 @@ def grid_value(
         kept: locked cells that what has just come would have changed.
         history: names of the edits and which is the present one, see `viz.grid.show`.
         others: schedules to compare with, by name, likewise.
+        at: whose state this is and how many changes led to it: of two of the same, which may
+            overtake each other on their way, the painter keeps the later. None: it goes by `ack`.
     """
     if step_actions is None:
         step_actions = np.zeros(len(actions), np.uint8)
@@ -181,6 +187,7 @@ def grid_value(
         "kept": kept,
         "history": None if history is None else dict(history),
         "others": {} if others is None else dict(others),
+        "at": None if at is None else list(at),
     }
 
 

@@ -124,7 +124,7 @@ function relabel() {
 
 function cellLabel(i, age) {
   const row = rowOf(i), s = i % model.S, t = timestepText(s), cover = coverOf(planes.steps, i, model);
-  return `block ${blockOf(row)}, ${longBranch(row)}, step ${s} of ${model.S}${t && ", t " + t}: ` +
+  return `block ${blockOf(row)}, ${longBranch(row)}, step ${s}${t && ", t " + t}: ` +
     brushIs(planes.cells[i]).label.toLowerCase() + (age ? `, age ${age}` : "") +
     (cover ? `, not run, the step does ${actionIs(cover).label.toLowerCase()}` : "") +
     (s === 0 || planes.locks[i] ? ", locked" : "") + markLabel("cells", i) + effectLabel(i);

@@ -201,6 +201,7 @@ class ScheduleGrid(gr.HTML):
             "kept": int(value.get("kept") or 0),
             "history": value.get("history"),
             "others": value.get("others") or {},
+            "at": value.get("at"),
         }
         # Of a list of rows and names Gradio clones every one by itself, several times per stroke.
         return {"told": _text(told)}

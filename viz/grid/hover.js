@@ -82,7 +82,7 @@ function fillCellTip(box, row, s) {
     return line("What a step does besides running its blocks by the grid. Click to fill the row.", "cb-soft");
   }
   if (row < 0) {
-    title(`step ${s} of ${model.S}`, t && "t " + t);
+    title(`step ${s}`, t && "t " + t);
     if (live && live.ms[s] !== undefined) line(`${live.ms[s].toFixed(1)} ms in the last run`);
     return line(s === 0 ? "Always computes: nothing is stored yet." : "Click to fill the step", "cb-soft");
   }
@@ -92,7 +92,7 @@ function fillCellTip(box, row, s) {
   }
   const i = row * model.S + s, cover = coverOf(planes.steps, i, model), brush = shownBrush("cells", i);
   title(`block ${blockOf(row)}`, longBranch(row));
-  line(`step ${s} of ${model.S}` + (t && ` · t ${t}`), "cb-soft");
+  line(`step ${s}` + (t && ` · t ${t}`), "cb-soft");
   const age = ranView() ? 0 : ageAt(planes, i, model);
   if (brush) box.append(make("div", "cb-state", {}, swatch(brush),
     brush.label + (age ? `, age ${age}` : "") + (s === 0 ? " (locked)" : "")));

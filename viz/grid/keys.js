@@ -170,7 +170,10 @@ function typePaint(target, list, to) {
   if (typed && (typed.to !== to || typed.target !== target)) flushTyped();
   if (store.view === "ran") leaveRan();
   const open = list.filter(i => !isLocked(target, i, to));
-  if (open.length < list.length && open.length < 2) refuse(target, list.find(i => isLocked(target, i, to)), to);
+  if (open.length < list.length && open.length < 2) {
+    if (!open.length) flushTyped();  // what it says must not take the place of the refusal later
+    refuse(target, list.find(i => isLocked(target, i, to)), to);
+  }
   if (!open.length) return;
   typed = typed || {target, to, places: new Set(), changed: 0, timer: 0};
   for (const i of open) {

@@ -167,7 +167,7 @@ function dbOf(runs, z, near) {
   return db;
 }
 
-// {db, low, high}: the mean, and what holds four schedules in five.
+// {db, low, high}: the mean over pictures, and where it comes out for four schedules in five.
 function estimateOf(runs, features) {
   const z = inSpreads(runs, features), {near, along} = nearness(runs, z), db = dbOf(runs, z, near);
   const {N} = runs, factor = growFactor(runs, N), solved = new Float64Array(N);
@@ -179,7 +179,8 @@ function estimateOf(runs, features) {
     unsure -= solved[n] * solved[n];
     at += n + 1;
   }
-  const half = runs.widen * Math.sqrt(Math.max(unsure, 0) + runs.median ** 2);
+  const {plain, forecast, floor_db} = runs.width, times = features[runs.forecasts] > 0 ? forecast : plain;
+  const half = times * Math.sqrt(Math.max(unsure, 0) + floor_db ** 2);
   return {db, low: db - half, high: db + half};
 }
 
@@ -229,7 +230,10 @@ function expectPsnr(q, planes, model) {
 
 // What is expected for one picture where {db, low} is expected over pictures; `here`: its own level.
 // caching/predict/picture.py has the formula.
-function atPicture({db, low}, {level_db, more_db, best_db}) {
-  const half = Math.hypot(db - low, more_db), mine = db + level_db, most = x => Math.min(best_db, x);
+function atPicture({db, low}, {level_db, sd_db, best_db, within}) {
+  const {least_db, rise, from_db, to_db, deviations} = within;
+  const own = least_db + rise * (Math.min(Math.max(db, from_db), to_db) - from_db);
+  const half = Math.hypot(db - low, deviations * Math.hypot(own, sd_db));
+  const mine = db + level_db, most = x => Math.min(best_db, x);
   return {db: most(mine), low: most(mine - half), high: most(mine + half), half};
 }

@@ -66,10 +66,13 @@ function psnrText() {
   if (known.db === null)
     return {value: "equal", note: "", old, tip: [of + "in the mean over pictures.", source, "Nothing is cached."]};
   const span = (low, high) => `${low.toFixed(0)}–${high.toFixed(0)}`, mean = span(known.low_db, known.high_db);
-  if (known.here) return {old, ...pictureText(known, mean, of, source, span)};
+  if (known.here && known.here.runs) return {old, ...pictureText(known, mean, of, source, span)};
+  const one = known.here && atPicture({db: known.db, low: known.low_db}, known.here);
   return {
     value: `${known.db.toFixed(1)} dB`, note: old ? "on release" : mean, old,
-    tip: [of + "in the mean over pictures.", source, `Four schedules in five lie within ${mean} dB.`],
+    tip: [of + "in the mean over pictures.", source,
+      `For four schedules in five that mean lies within ${mean} dB.`,
+      ...(one ? [`A single picture varies more: four in five within ${span(one.low, one.high)} dB.`] : [])],
   };
 }
 
@@ -84,7 +87,7 @@ function pictureText({db, low_db, here}, mean, of, source, span) {
         `of it; mean over pictures ${db.toFixed(1)} dB (${mean}).`,
       `= ${db.toFixed(1)} ${here.level_db < 0 ? "−" : "+"} ${Math.abs(here.level_db).toFixed(1)} dB: how far this ` +
         "picture's runs came out from their predictions, drawn towards 0 where these are few.",
-      source, `Four schedules in five lie within ${range} dB.`,
+      source, `For four schedules in five this picture lies within ${range} dB.`,
     ],
   };
 }

@@ -77,6 +77,7 @@ def value_of(
     state: ViewState,
     expected: Expected | None = None,
     measured: Callable[[Entry], str | None] | None = None,
+    of: str | None = None,
 ) -> dict[str, Any]:
     """The painter's value for a state.
 
@@ -84,6 +85,7 @@ def value_of(
         state: what the page shows.
         expected: what is predicted for its schedule.
         measured: the result that is kept for an entry of the history, in few words, or None.
+        of: the name of the session whose state it is; None: of nobody's.
     """
     refused, schedule = state.refused, state.schedule
     return grid_value(
@@ -99,6 +101,7 @@ def value_of(
         kept=state.kept,
         history=_history(state, measured or (lambda entry: None)),
         others=_others(state),
+        at=None if of is None else (of, state.age),
     )
 
 

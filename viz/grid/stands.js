@@ -70,8 +70,8 @@ function makeRuns(e, F) {
   return {
     F, N: known.length / F, known, center: [...e.center], spread: [...e.spread],
     bends: doublesOf(e.bends), slopes: [...e.slopes], level: e.level_db, length: e.length,
-    noise: doublesOf(e.noise), bend: e.bend_db ** 2, slope: e.slope_db ** 2, widen: e.widen,
-    median: e.median_db, factor: null, factored: 0,
+    noise: doublesOf(e.noise), bend: e.bend_db ** 2, slope: e.slope_db ** 2, width: e.width,
+    forecasts: e.forecasts, factor: null, factored: 0,
   };
 }
 

@@ -111,14 +111,14 @@ function decisionText(s) {
 
 function stepLabel(s) {
   const t = timestepText(s), score = scoreText(s);
-  return `whole step ${s} of ${model.S}${t && ", t " + t}: ${actionIs(stepFill(s)).label.toLowerCase()}` +
+  return `whole step ${s}${t && ", t " + t}: ${actionIs(stepFill(s)).label.toLowerCase()}` +
     (s === 0 ? ", locked" : "") + (chosenIn === "steps" && selection.has(s) ? ", selected" : "") + markLabel("steps", s) + (score ? `, ${score}` : "");
 }
 
 function fillStepTip(box, s) {
   const line = (text, cls) => box.append(make("div", cls || "", {}, text));
   const t = timestepText(s), brush = shownBrush("steps", s), score = scoreText(s);
-  box.append(make("strong", "", {}, `whole step ${s} of ${model.S}${t && " · t " + t}`));
+  box.append(make("strong", "", {}, `whole step ${s}${t && " · t " + t}`));
   if (!brush) return;
   box.append(make("div", "cb-state", {}, swatch(brush, "steps"), brush.label));
   const [first, stop] = brush.covers;

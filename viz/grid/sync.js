@@ -97,10 +97,19 @@ function offer() {
   root.dataset.offered = store.pending.length;
 }
 
+// Of two events of one moment Gradio lets both run at once, and their answers may overtake each
+// other: one takes along all that is pushed in it.
+let telling = false;
+
 function tellGradio() {
   offer();
-  stats.sent++;
-  trigger("input", {rev: store.rev});
+  if (telling) return;
+  telling = true;
+  queueMicrotask(() => {
+    telling = false;
+    stats.sent++;
+    trigger("input", {rev: store.rev});
+  });
 }
 
 // A pointer that goes on painting puts the rest off, but not for ever.
@@ -133,6 +142,13 @@ function watchTheClock() {
 // follows brings it, what was last heard stands.
 const orLast = (value, name) => (value[name] === undefined ? store.value && store.value[name] : value[name]) || null;
 
+// Answers may overtake each other: one from before what we have heard is no news. A server that has
+// started anew knows none of our operations, and speaks of a session of another name.
+function isOlder(heard, last) {
+  if (heard.at && last.at) return heard.at[0] === last.at[0] && heard.at[1] < last.at[1];
+  return heard.ack > 0 && heard.ack < last.ack;
+}
+
 function receive(value) {
   if (!value || !value.rows) return;  // our own operations, or nothing
   const heard = {
@@ -140,13 +156,11 @@ function receive(value) {
     undo: value.undo ?? null, redo: value.redo ?? null, expected: orLast(value, "expected"),
     keys: value.keys || null,
     locks: value.locks || [], kept: value.kept || 0, history: orLast(value, "history"), others: value.others || {},
-    late: value.expected === undefined,
+    late: value.expected === undefined, at: value.at || null,
     refused: value.refused ? {rev: value.refused.rev, words: String(value.refused.words)} : null,
   };
   const before = store.value ? store.value.ack : 0;
-  // Answers may overtake each other: one from before what we have heard is no news. (A server that
-  // has started anew knows none of our operations and says 0.)
-  if (heard.ack > 0 && heard.ack < before) return;
+  if (store.value && isOlder(heard, store.value)) return keepOffering();
   store.value = heard;
   store.rev = Math.max(store.rev, heard.ack);
   store.pending = store.pending.filter(op => op.rev > heard.ack);
@@ -154,6 +168,7 @@ function receive(value) {
   if (!store.pending.length) {
     clearTimeout(waitTimer);
     setState("waiting", false);
+    delete root.dataset.offered;
   }
   history = {undo: heard.undo, redo: heard.redo};
   const planesHeard = numbered(heard);
@@ -197,9 +212,13 @@ function numbered({rows, steps, keys, locks}) {
 
 // Gradio now holds the server's answer as our value and would send it back instead of the
 // operations still pending. Put them back, and knock again once if the answer brought progress.
+function keepOffering() {
+  if (store.pending.length) props.value = {ops: store.pending.slice()};
+}
+
 function reassert(ack) {
   if (!store.pending.length) return;
-  props.value = {ops: store.pending.slice()};
+  keepOffering();
   if (ack <= nudgedAt) return;
   nudgedAt = ack;
   setTimeout(send, 0);

@@ -56,7 +56,7 @@ function stepHead(s) {
   const t = timestepText(s), locked = s === 0;
   const node = make("div", "cb-step" + (locked ? " cb-lock" : ""), {
     role: "columnheader", tabindex: -1, "data-step": s, "aria-colindex": s + 2,
-    "aria-label": `step ${s} of ${model.S}${t && ", t " + t}` +
+    "aria-label": `step ${s}${t && ", t " + t}` +
       (locked ? ", always computes" : ", Space fills the step"),
   });
   if (locked) node.append(icon("lock"));

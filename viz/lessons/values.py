@@ -142,6 +142,7 @@ class Lesson:
         start: what the page is set to, by names of START; empty: the page stays as it is.
         show: boxes that it needs, of BOXES.
         keeps_seed: whether class and seed stay the lesson's own.
+        source: the text of its file, where that is a visitor's own; "" for those that ship.
     """
 
     name: str
@@ -153,6 +154,7 @@ class Lesson:
     start: Mapping[str, Any] = field(default_factory=dict)
     show: tuple[str, ...] = ()
     keeps_seed: bool = False
+    source: str = ""
 
 
 def db_words(value: float) -> str:

@@ -15,6 +15,8 @@ from viz.pages.edits import Parts
 from viz.pages.lessons import Lessons, list_parts, merged, shipped
 from viz.pages.links import home
 from viz.pages.pareto import shown
+from viz.pages.remembered import text_of
+from viz.pages.resume import Resume
 from viz.pages.views import place_parts
 from viz.pages.visit import Visit
 from viz.place import Place, place_of
@@ -26,18 +28,24 @@ class Arrival:
 
     def __init__(self, lessons: Lessons) -> None:
         self.lessons, self.handlers = lessons, lessons.handlers
+        self.resume = Resume(lessons)
 
-    def arrive(self, address: Any, visit: Visit) -> Iterator[Parts]:
-        """Take what stands behind # in the address: a view, a lesson, or a whole state."""
+    def arrive(self, address: Any, visit: Visit, left: Any = "") -> Iterator[Parts]:
+        """Take what stands behind # in the address: a view, a lesson, or a whole state.
+
+        `left`: what the browser remembers of a visit before, to go on with.
+        """
         named = place_of(address)
         steps = self.handlers.arrive(None if named else address, visit)
         parts = next(steps)
         if named is not None:
-            yield self._at(visit, named, parts)
+            parts = self._at(visit, named, parts)
         elif address and not visit.refused:
-            yield self._taught(visit, from_link(address, model=home()).place, parts)
-        else:
-            yield parts
+            parts = self._taught(visit, from_link(address, model=home()).place, parts)
+        if not visit.refused:
+            parts = self.resume.resumed(left, named, parts, visit)
+        visit.arrived = text_of(visit, self.handlers)
+        yield parts
         yield figures(visit)
         yield from steps
 
@@ -60,6 +68,7 @@ class Arrival:
             )
         visit.session.dispatch(Show(place))
         visit.course = begun(visit.course, lesson, visit)
+        visit.greeting = "" if visit.refused else text.LINK_OPENED
         shown = merged(merged(parts, place_parts(visit)), self.lessons.look(visit))
         return {
             **shown,

@@ -13,7 +13,8 @@ from viz.pages import studio
 from viz.state import Settings
 
 MIN_STEPS, MAX_STEPS = 5, 100
-MAX_SEED = 2**53 - 1  # the largest integer that survives JavaScript
+MAX_LABEL = 2**53 - 1  # the largest integer that survives JavaScript
+MAX_SEED = 2**31 - 1  # as links have it; what models draw for themselves begins above
 MAX_MODEL_NAME = 300  # as long as a schedule file lets a model's name be
 
 
@@ -44,11 +45,13 @@ def _between(value: Any, low: float, high: float) -> float | None:
 def settings_of(label: Any, seed: Any, cfg_scale: Any, sampler: Any) -> Settings:
     """Class, seed, guidance and sampler; whether the model has the class is not known here."""
     number = _whole(label)
-    if number is None or not 0 <= number <= MAX_SEED:
+    if number is None or not 0 <= number <= MAX_LABEL:
         raise ValueError(f"class {_shown(label)} is not known; choose one from the list.")
     start = _whole(seed)
     if start is None or not 0 <= start <= MAX_SEED:
-        raise ValueError(f"seed {_shown(seed)} was given, expected a whole number from 0 up.")
+        raise ValueError(
+            f"seed {_shown(seed)} was given, expected a whole number from 0 to {MAX_SEED:,}."
+        )
     guidance = _between(cfg_scale, 1, 10)
     if guidance is None:
         raise ValueError(f"guidance {_shown(cfg_scale)} was given, expected 1 to 10.")
@@ -63,7 +66,7 @@ def steps_of(steps: Any) -> int:
     number = _whole(steps)
     if number is None or not MIN_STEPS <= number <= MAX_STEPS:
         raise ValueError(
-            f"{_shown(steps)} steps were asked for, expected {MIN_STEPS} to {MAX_STEPS}."
+            f"steps: {_shown(steps)} was given, expected {MIN_STEPS} to {MAX_STEPS} whole ones."
         )
     return number
 

@@ -1,6 +1,6 @@
 // Drafts: what was last painted, kept in this browser as the text of a link, one for each model, and
-// offered again when the page is opened without a link, or with the link that it was painted after.
-// Nothing is restored unless asked for.
+// offered again when the page is opened without a link, or with the link that it was painted after,
+// and has not gone on with it by itself (memory.js).
 (() => {
   const PREFIX = "cachebrush-draft:", MOST = 8, MAX_CHARS = 16384, SETTLED_MS = 1200;
   const hash = location.hash.slice(1), opened = /^\d/.test(hash) ? hash : "";  // views have names
@@ -34,7 +34,8 @@
     const button = document.querySelector("#restore-draft"), kept = on ? read(model) : null;
     if (!button) return false;
     const other = opened && (kept?.after !== opened || kept.link === opened);
-    const found = other ? null : kept;  // not beside somebody else's link
+    // Not beside somebody else's link, nor where the page has gone on with it by itself.
+    const found = other || window.cbMemory.resumed() && model === HOME ? null : kept;
     button.classList.toggle("cb-offered", !!found);
     if (found) {
       button.textContent = WORDS.replace("{when}", when(found.at));
@@ -46,10 +47,12 @@
   window.cbDraft = {
     // The link to restore, for the button's own event.
     take() { offer(false); return read(model)?.link ?? ""; },
+    withdraw() { offer(false); },
     // What the server says the state is, once an edit has settled; "" while nothing was done.
     keep(given) {
       const now = given ? JSON.parse(given) : null;
-      if (!now) return;
+      if (now?.page) window.cbMemory.keep(now.page);
+      if (!now?.link) return;
       const other = now.model !== model;
       model = now.model;
       // What a link has brought is no draft before it is changed.
@@ -61,12 +64,22 @@
     },
   };
 
+  const keepNow = () => {
+    clearTimeout(timer);
+    timer = 0;
+    document.querySelector("#keep-draft")?.click();
+  };
+  const soon = window.cbDraft.soon = () => {
+    clearTimeout(timer);
+    timer = setTimeout(keepNow, SETTLED_MS);
+  };
   const settle = event => {
     if (event.target instanceof Element && event.target.closest("#restore-draft")) return;
-    clearTimeout(timer);
-    timer = setTimeout(() => document.querySelector("#keep-draft")?.click(), SETTLED_MS);
+    soon();
   };
   for (const kind of ["pointerup", "keyup", "change", "drop"]) addEventListener(kind, settle, true);
+  // A phone may throw a page away as soon as another one is looked at.
+  document.addEventListener("visibilitychange", () => { if (document.hidden && timer) keepNow(); });
 
   // The page is built after this script has run.
   const look = new MutationObserver(() => { if (offer(true)) look.disconnect(); });

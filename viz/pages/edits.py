@@ -42,7 +42,7 @@ class Edits:
     def _changed(self, visit: Visit, before: ViewState) -> Parts:
         """What to show after an event that led from `before` to the visit's state."""
         now = visit.state
-        visit.behind, visit.refused = None, False
+        visit.behind, visit.refused, visit.said = None, False, ""
         grid: dict[str, Any] = {"value": visit.value()}
         parts: Parts = {}
         if setting_of(now) != setting_of(before):
@@ -104,10 +104,17 @@ class Edits:
 
     def strokes(self, ops: tuple[Op, ...], visit: Visit) -> Parts:
         """The painter sent operations; undo may bring other settings back."""
-        before, shown = visit.before.settings, visit.result
+        before, shown, began = visit.before.settings, visit.result, visit.state
+        fresh = any(op.rev > began.ack for op in ops)
+        answered = not fresh and visit.behind is None  # by an edit that came after them
         parts = self._dispatch(visit, Strokes(ops))
         if visit.result is not shown and not parts["notice"]:
             parts["notice"] = studio.notice_html(text.RECALLED, "ready")
+        ran = visit.running is not None or not studio.is_stale(visit.result, visit.state)
+        later = answered or visit.state.age > began.age + fresh  # such as an opened file
+        # A run that took the strokes along has spoken meanwhile, or another edit has.
+        if (ran or later) and not parts["notice"]:
+            parts["notice"] = gr.skip()
         same = visit.state.settings == before
         return parts if same else {**parts, **settings_parts(visit.state)}
 
@@ -128,6 +135,23 @@ class Edits:
             parts["notice"] = studio.notice_html(noise_words(settings.sampler))
         return parts
 
+    def typed(self, label: Any, seed: Any, cfg_scale: Any, sampler: Any, visit: Visit) -> Parts:
+        """As `configure`, while somebody still types: an emptied field is no wish yet."""
+        if seed is None:
+            visit.refused = True  # and nothing is run for it
+            return {"notice": gr.skip()}
+        return self.configure(label, seed, cfg_scale, sampler, visit)
+
+    def wished(self, label: Any, seed: Any, cfg_scale: Any, sampler: Any, visit: Visit) -> Parts:
+        """As `configure`, once a control is left: none may show what is not in force."""
+        given, s = (label, seed, cfg_scale, sampler), visit.state.settings
+        same = given == (s.label, s.seed, s.cfg_scale, s.sampler)
+        parts = {"notice": gr.skip()} if same else self.configure(*given, visit)
+        shown = settings_parts(visit.state)
+        wrong = {n for n, one in zip(SETTINGS, given, strict=True) if one != shown[n]["value"]}
+        # A seed may have been rounded on its way here; nobody drags it meanwhile.
+        return {**parts, **{name: shown[name] for name in (*wrong, "seed")}}
+
     def resteps(self, steps: Any, visit: Visit) -> Parts:
         """Another number of steps."""
         try:
@@ -135,6 +159,8 @@ class Edits:
         except ValueError as error:
             shown = gr.update(value=visit.state.schedule.steps)
             return {"steps": shown, **self._refuse(visit, str(error))}
+        if event.steps == visit.state.schedule.steps:  # Enter, and then the field is left
+            return {"steps": gr.skip()}
         return self._dispatch(visit, event)
 
     def open_file(self, path: Any, visit: Visit) -> Parts:
@@ -156,6 +182,7 @@ class Edits:
             wrong = schedule.mismatches(studio.context_of(visit.state, visit.result))
             words = " ".join(("Opened.", more, *found.report.sentences)).replace("  ", " ")
             words += "".join(f" Note: {w}." for w in wrong)
+            visit.said = words
             parts["notice"] = studio.notice_html(words)
         return parts
 

@@ -49,6 +49,8 @@ class Handlers(Studies):
         if visit.state.model.name != name:  # another one was chosen meanwhile
             return
         self._use_times(visit, loaded)
+        # Where the model is live at once, nobody could read what was said of the state before.
+        hint = visit.greeting or text.LIVE_HINT
         yield {
             "grid": gr.update(
                 spec=visit.spec(), value=visit.value(), quality=visit.quality(), line=line.token
@@ -57,7 +59,7 @@ class Handlers(Studies):
             "calibrating": line_html(visit, self.engine),
             **self._unless_refused(
                 visit,
-                f"Live: {name} on {loaded.device}. Paint, then release or press Run.",
+                f"Live: {name} on {loaded.device}. {hint}",
                 "ready",
             ),
         }

@@ -6,7 +6,7 @@ import json
 from importlib.resources import files
 
 from viz import sharetext as text
-from viz.text import HOME_MODEL
+from viz.text import AFRESH_TIP, HOME_MODEL
 
 _HERE = files(__package__)
 
@@ -29,8 +29,12 @@ def _scoped(constants: str, script: str) -> str:
 
 
 KEEP_STYLE = _read("share.css") + f":root {{ --cb-drop-words: {json.dumps(text.DROP)}; }}\n"
-KEEP_HEAD = _scoped(
-    _constants(HOME=HOME_MODEL, WORDS=text.DRAFT, TIP=text.DRAFT_TIP), _read("drafts.js")
-) + _scoped("", _read("drop.js"))
+KEEP_HEAD = (
+    _scoped(_constants(TIP=AFRESH_TIP), _read("memory.js"))
+    + _scoped(_constants(HOME=HOME_MODEL, WORDS=text.DRAFT, TIP=text.DRAFT_TIP), _read("drafts.js"))
+    + _scoped("", _read("drop.js"))
+)
+ARRIVE_JS = "(link, visit, left) => [location.hash.slice(1), visit, window.cbMemory.take()]"
+AFRESH_JS = "() => window.cbMemory.forget()"
 KEEP_JS = "(given) => window.cbDraft.keep(given)"
 TAKE_JS = "(link, visit) => [window.cbDraft.take(), visit]"

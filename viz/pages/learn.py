@@ -103,12 +103,14 @@ class Learns(Methods):
         if visit.busy is None:
             return self._refuse(visit, text.NOTHING_TO_KEEP)
         visit.enough = visit.busy
-        return {"notice": studio.notice_html(text.KEEPING, "busy")}
+        return {"notice": gr.skip()}  # the page has said so itself, and the training speaks next
 
     def _learning(self, visit: Visit, title: str, item: Learning) -> Parts:
+        ending = visit.enough is not None and visit.enough is visit.busy
+        words = text.KEEPING if ending else f"{title}. {item.words}"
         parts: Parts = {
             "learning": panel_html(item),
-            "notice": studio.notice_html(f"{title}. {item.words}", "busy"),
+            "notice": studio.notice_html(words, "busy"),
         }
         if item.probs.shape == visit.state.schedule.actions.shape:
             parts["grid"] = gr.update(layer=layer_of(item))

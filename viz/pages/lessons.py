@@ -23,6 +23,7 @@ from viz.pages.course import MAX_OWN, Course, advanced, begun, picture_of, statu
 from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
 from viz.pages.links import home
+from viz.pages.remembered import own_lesson
 from viz.pages.views import demo_html, place_parts
 from viz.pages.visit import Visit, start_visit
 from viz.place import Place
@@ -87,7 +88,11 @@ class Lessons:
         try:
             link = start_of(lesson, visit)
             visit.session.dispatch(Show(replace(place, keeps=False)))  # its start may move the seed
-            parts: Parts = {} if link is None else self.handlers.take_link(link, visit)
+            parts: Parts = (
+                {}
+                if link is None
+                else self.handlers.take_link(link, visit, f"lesson {lesson.title}")
+            )
         except (CachebrushError, ValueError) as error:
             return self.refused(visit, str(error))
         visit.session.dispatch(Show(place))
@@ -135,7 +140,7 @@ class Lessons:
                 data = opened.read(MAX_BYTES + 1)
             names = {one.name for one in known(visit.course)}
             name = next(f"own-{k}" for k in range(1, 1000) if f"own-{k}" not in names)
-            lesson = load_lesson(data, name=name)
+            lesson = own_lesson(data, name=name)
         except (LessonError, OSError) as error:
             return self.refused(visit, f"{file.name:.60}: {error}")
         before = visit.course

@@ -2,5 +2,6 @@
 (given) => {
   if (!given) return;
   history.replaceState(null, "", "#" + given);
+  window.cbMemory.moved();
   window.cbCopy(location.href);
 }

@@ -47,8 +47,10 @@ class Links(Learns):
         except (CachebrushError, ValueError) as error:
             return self._refuse(visit, text.LINK_REFUSED.format(why=error))
 
-    def take_link(self, link: Link, visit: Visit) -> Parts:
+    def take_link(self, link: Link, visit: Visit, what: str = "link") -> Parts:
         """Settings, steps and grid of a link; its place is for whoever opens it.
+
+        `what`: what undo calls a grid that it brings.
 
         Raises:
             CachebrushError, ValueError: it does not go with this page; nothing has changed.
@@ -72,7 +74,7 @@ class Links(Learns):
             painted = self._apply(visit, link.made)
             parts |= {"method": gr.update(value=link.made.name), **slot_parts(link.made)}
         else:
-            painted = self._dispatch(visit, Repaint("link", link.made, locks=link.locks))
+            painted = self._dispatch(visit, Repaint(what, link.made, locks=link.locks))
         visit.session.dispatch(Gather(before))
         parts |= self._with_all(visit, before, painted)
         parts["notice"] = parts["notice"] or studio.notice_html(text.LINK_OPENED, "ready")

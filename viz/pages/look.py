@@ -14,6 +14,8 @@ from viz.figures.page import FIGURE_CSS, HOVER_HEAD
 from viz.grid.grid import ADDRESS as PAINTER
 from viz.methods import choices
 from viz.pages.keep import KEEP_HEAD, KEEP_STYLE
+from viz.pages.studio import notice_html
+from viz.text import KEEPING
 
 _HERE = files(__package__)
 
@@ -53,24 +55,32 @@ HEAD = (
     + _SLIDERS
     + _COPY
     + _CHOOSE
-    + "<script>addEventListener('hashchange', () => location.reload())</script>"
+    + "<script>addEventListener('hashchange', () => window.cbMemory.leave())</script>"
 )
 # What the event of the list of methods waits for, see choose.js.
-CHOOSE_JS = "async (...given) => { await window.cbChosen; return given; }"
+CHOOSE_JS = """async (name, _, ...given) => {
+  const at = document.querySelector("#grid .cb-grid")?.cbGrid?.state().rev ?? null;
+  await window.cbChosen;
+  return [name, at, ...given];
+}"""
 SAY_JS = (_HERE / "say.js").read_text(encoding="utf-8")
 LINK_JS = (_HERE / "link.js").read_text(encoding="utf-8")
 PARETO_JS = "(asked, ...rest) => [window.cbParetoAsked ?? null, ...rest]"
 SAVE_JS = (_HERE / "save.js").read_text(encoding="utf-8")
+KEEPING_JS = f"() => {json.dumps(notice_html(KEEPING, 'busy'))}"
 # While something learns the painter shows its colour layer, and afterwards what it showed before.
+# A training may begin while the one before still ends, so they are counted.
 _VIEWS = "document.querySelector('#grid .cb-views')"
 LEARN_JS = f"""(...given) => {{
   const views = {_VIEWS};
-  window.cbViewBefore = views?.querySelector('[aria-checked="true"]')?.dataset.id;
+  window.cbLearning ||= 0;
+  if (!window.cbLearning++)
+    window.cbViewBefore = views?.querySelector('[aria-checked="true"]')?.dataset.id;
   views?.querySelector('[data-id="layer"]')?.click();
   return given;
 }}"""
 REST_JS = f"""() => {{
-  const before = window.cbViewBefore;
+  const before = --window.cbLearning ? null : window.cbViewBefore;
   if (before) {_VIEWS}?.querySelector(`[data-id="${{before}}"]`)?.click();
 }}"""
 

@@ -13,6 +13,7 @@ import gradio as gr
 import numpy as np
 
 from caching.learn.trainers import TRAINERS
+from caching.marks import PARTLY
 from caching.measure.result import Result
 from caching.methods import Method, Plan, Unready
 from caching.methods.budget import Budget
@@ -80,12 +81,22 @@ class Methods(Runs):
         The same method again does paint, where anything has changed since.
         """
         with visit.choosing:
-            left = (visit.state, visit.tables, visit.method, visit.known)
-            if visit.chose[:1] == (name,) and all(map(operator.is_, visit.chose[1:], left)):
+            left = (visit.state, visit.tables, visit.known)
+            same = visit.chose[:2] == (name, visit.method)  # a click may have made it anew
+            if same and all(map(operator.is_, visit.chose[2:], left)):
                 return {}
             parts = self.choose(name, visit)
-            visit.chose = (name, visit.state, visit.tables, visit.method, visit.known)
+            visit.chose = (name, visit.method, visit.state, visit.tables, visit.known)
         return parts
+
+    def choose_at(self, name: Any, at: Any, visit: Visit) -> Parts:
+        """As `choose_once`; `at`: the painter's last operation by then, as the page says.
+
+        Of a choice told twice the second may come after strokes on what it painted.
+        """
+        if type(at) is int and visit.chose[:1] == (name,) and visit.state.ack > at:
+            return {}
+        return self.choose_once(name, visit)
 
     def turn(self, name: Any, *given: Any) -> Parts:
         """A control of the chosen method moved; `given`: numbers, words of all slots, the visit."""
@@ -96,6 +107,23 @@ class Methods(Runs):
             return self._refuse(visit, str(error))
         visit.left[visit.method.name] = visit.method
         return self._apply(visit, visit.method)
+
+    def typed_in(self, name: Any, *given: Any) -> Parts:
+        """As `turn`, while somebody may still type: an emptied field is no value yet."""
+        return {"notice": gr.skip()} if None in given[:SLOTS] else self.turn(name, *given)
+
+    def left_at(self, name: Any, *given: Any) -> Parts:
+        """A control of the chosen method was left: what it shows is in force, or goes back."""
+        *values, visit = given
+        parts: Parts = {}
+        try:
+            if method_from(name, values[:SLOTS], values[SLOTS:]) != visit.method:
+                parts = self.turn(name, *given)
+        except ValueError as error:
+            slots = {} if visit.method is None else slot_parts(visit.method)
+            shown = {name: slot for name, slot in slots.items() if name in NUMBERS}
+            return {**shown, **self._refuse(visit, str(error))}
+        return {**parts, **self.settled(visit)}
 
     def threshold_curves(self, visit: Visit) -> Parts:
         """The curves of changes with the threshold of the chosen method drawn in, if it has one."""
@@ -193,7 +221,7 @@ class Methods(Runs):
     def resteps(self, steps: Any, visit: Visit) -> Parts:
         """Another number of steps, which what was calibrated or learned may not be for."""
         parts = super().resteps(steps, visit)
-        return {**parts, **self.box(visit)}
+        return {**parts, **self.box(visit)} if "grid" in parts else parts
 
     def _finished(self, visit: Visit, name: str, result: Result) -> Parts:
         parts = super()._finished(visit, name, result)
@@ -244,6 +272,8 @@ class Methods(Runs):
         result = visit.result
         if result.policy is None:
             return self._refuse(visit, text.NOTHING_TO_BAKE)
+        if (result.executed == PARTLY).any():
+            return self._refuse(visit, text.BAKES_NOT)
         baked = with_brushes(result.schedule, visit.state.schedule)
         return self._dispatch(visit, Repaint(f"bake {result.policy}", baked))
 
@@ -311,6 +341,17 @@ def known_change(visit: Visit) -> np.ndarray | None:
     """(S, L, R, K) of the last full run, carried over to the page's steps; None before one."""
     tables = studio.tables_for(visit.tables, visit.state.schedule.steps)
     return tables.change.astype(np.float32) if studio.changes_known(tables) else None
+
+
+def as_known(name: Any, visit: Visit) -> list[Any]:
+    """What the controls of a method stand at, numbers then words; nothing of an unknown one."""
+    try:
+        kind = kind_of(name)
+    except ValueError:
+        return []
+    chosen = visit.method
+    known = chosen if chosen is not None and chosen.name == kind.name else visit.left.get(kind.name)
+    return [slot.value for slot in slots_of(known or kind())] * 2
 
 
 def slot_parts(method: Method) -> Parts:

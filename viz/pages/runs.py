@@ -54,6 +54,18 @@ class Runs(Edits):
                 return
         yield from self._run(visit, None)
 
+    def press(self, ops: tuple[Op, ...], visit: Visit) -> Iterator[Parts]:
+        """As `run`, but a run of the very same that is in progress goes on."""
+        fresh = any(op.rev > visit.state.ack for op in ops)
+        if fresh or not self._goes_on(visit):
+            yield from self.run(ops, visit)
+
+    def _goes_on(self, visit: Visit) -> bool:
+        """Whether a run of what is painted is in progress."""
+        state = visit.state
+        now = (state.model, state.settings, state.schedule, None)
+        return visit.running == now and not visit.session.at_rest
+
     def _run(self, visit: Visit, policy: Policy | None) -> Iterator[Parts]:
         """Run what is painted, or let `policy` decide."""
         stopped = visit.session.begin_run()
@@ -94,9 +106,9 @@ class Runs(Edits):
                 if now - shown < SHOW_EVERY_S and item.done < item.total:
                     continue
                 shown = now
-                words = (
-                    f"{run_words(item.which, title)} {item.done} of {item.total}{left_words(told)}"
-                )
+                unit = "" if item.event is None else " steps"  # a number of them, not a step's
+                count = f"{item.done} of {item.total}{unit}{left_words(told)}"
+                words = f"{run_words(item.which, title)} {count}"
                 parts: Parts = {"notice": studio.notice_html(words, "busy")}
                 if item.event is not None:
                     parts["compare"] = gr.update(
@@ -150,7 +162,8 @@ class Runs(Edits):
         if visit.state.schedule.actions.shape == result.schedule.actions.shape:
             grid["live"] = studio.executed_of(result)
         last = live_frame(f"run{visit.rev}", "cached", 0, 1, None, "done", done=True)
-        words = f"Done: all three measured. {noise_words(result.sampler)}".strip()
+        words = f"{visit.said} Done: all three measured. {noise_words(result.sampler)}".strip()
+        visit.said = ""
         return {
             "grid": gr.update(**grid),
             "compare": gr.update(value=visit.kept.pictures(result, visit.rev), live=last),
@@ -163,11 +176,10 @@ class Runs(Edits):
     def run_if_wanted(self, wanted: Any, ops: tuple[Op, ...], visit: Visit) -> Iterator[Parts]:
         """After an edit: run at once, when asked for and when a live model is there."""
         state = visit.state
-        running = visit.running == (state.model, state.settings, state.schedule, None)
         if (
             wanted
             and studio.is_stale(visit.result, state)
-            and (not running or visit.session.at_rest)
+            and not self._goes_on(visit)
             and not visit.refused
             and visit.busy is None  # a stroke must not end a calibration or a training
             and self.engine.get(visit.state.model.name) is not None

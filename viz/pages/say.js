@@ -5,5 +5,6 @@
   const panel = document.querySelector("#lesson [data-say]");
   const task = panel?.querySelector("[aria-current] p")?.textContent ?? "";
   const words = panel ? `${panel.dataset.say} ${task}` : "";
+  window.cbDraft?.soon();  // a task may have been ticked long after the last click
   if (says && says.textContent !== words) says.textContent = words;
 }

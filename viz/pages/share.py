@@ -14,6 +14,8 @@ from viz import sharetext as text
 from viz.pages import asked, saved, studio
 from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
+from viz.pages.lessons import Lessons
+from viz.pages.resume import Resume
 from viz.pages.visit import Visit, start_visit
 from viz.place import STUDIO
 from viz.state import Configure, Gather, Settings, ViewState
@@ -23,7 +25,7 @@ class Share:
     """The handlers of the files box and of drafts."""
 
     def __init__(self, handlers: Handlers) -> None:
-        self.handlers = handlers
+        self.handlers, self.resume = handlers, Resume(Lessons(handlers))
 
     # -- out -------------------------------------------------------------------------------
 
@@ -55,11 +57,16 @@ class Share:
         return {"export_file": "", **self.handlers.export(target, visit)}
 
     def draft(self, visit: Visit) -> str:
-        """The model and the state as a link, for the browser to keep; "" while nothing is done."""
-        link = _link_of(self.handlers, visit)
+        """What the browser is to keep: the state as a link, and the visit; "" for nothing.
+
+        No link while nothing is painted, no visit while nothing has happened.
+        """
+        link, page = _link_of(self.handlers, visit), self.resume.keep(visit)
         if link == _untouched(self.handlers):
+            link = ""
+        if not page and (not link or visit.arrived is not None):
             return ""
-        return json.dumps({"model": visit.state.model.name, "link": link})
+        return json.dumps({"model": visit.state.model.name, "link": link, "page": page})
 
     def restore(self, link: Any, visit: Visit) -> Parts:
         """The draft that the browser has kept; checked like any link."""

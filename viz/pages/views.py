@@ -90,6 +90,13 @@ class Views:
         if not visit.refused and studio.is_stale(visit.result, visit.state):
             yield from self.handlers.run((), visit)
 
+    def share(self, view: Any, visit: Visit) -> Parts:
+        """A link to what the page shows: the event of its switch may still be on its way."""
+        place = visit.state.place
+        if isinstance(view, str) and view in VIEWS:
+            place = replace(place, view=view)
+        return self.handlers.copy_link(visit, place)
+
     def teach(self, hidden: Any, keeps: Any, visit: Visit) -> Parts:
         """A link to this page with some of it put away."""
         names = hidden if isinstance(hidden, list) else []
@@ -119,7 +126,10 @@ def place_html(visit: Visit) -> str:
         marks += ["cb-in-lesson", *(f"cb-show-{box}" for box in lesson.show)]
     if place.hidden or place.keeps:
         marks.append("cb-taught")
-    return f'<i class="{" ".join(["cb-marks", *marks])}" data-view="{place.view}"></i>'
+    return (
+        f'<i class="{" ".join(["cb-marks", *marks])}" data-view="{place.view}" '
+        f'data-lesson="{html.escape(place.lesson)}"></i>'
+    )
 
 
 def demo_html(visit: Visit) -> str:

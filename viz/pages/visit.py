@@ -62,6 +62,9 @@ class Visit:
         self.line: Line | None = None  # of the painter
         self.behind: ViewState | None = None  # what the page still shows besides the painter
         self.course = Course()  # what has been done with lessons
+        self.arrived: str | None = None  # what the browser would remember of the page as it opened
+        self.greeting = ""  # what the page says first of its state, until the model is live too
+        self.said = ""  # of the last edit, to be read after the run that follows it
         self.refused = False  # whether the last edit was not taken
         self.loading: object | None = None  # the newest request for another model
         self.family: Family | None = None  # of the loaded model, which knows what brushes compute
@@ -125,7 +128,7 @@ class Visit:
         if kept is None or not is_known(schedule):
             return None
         here = self.level
-        mine = Here(here.db, here.more_db, here.runs) if here.runs else None
+        mine = Here(here.db, here.sd_db, here.runs)
         if schedule.is_full:
             return Expected(None, None, None, kept.source, mine)
         found = kept.predict(schedule)
@@ -175,11 +178,12 @@ class Visit:
     def value(self) -> dict[str, Any]:
         """What the painter is told of the state."""
         state = self.state
-        return value_of(state, self.expected(), lambda e: self.kept.words(state, e))
+        words, name = lambda e: self.kept.words(state, e), self.session.name
+        return value_of(state, self.expected(), words, name)
 
     def told(self) -> dict[str, Any]:
         """The same at once, without what takes long to find out: the event that follows has it."""
-        value = value_of(self.state)
+        value = value_of(self.state, of=self.session.name)
         return {name: value[name] for name in value if name not in LATER}
 
     def spec(self) -> dict[str, Any]:
