@@ -97,12 +97,27 @@ class DiT:
         return self.parts[0].qkv_weight.dtype
 
     def condition(self, timesteps: Tensor, labels: Tensor) -> Given:
-        # What one picture's embedding is made from: bias and places as one sum, which is as good in
-        # float32, and the weights (C p p, D).
-        places, proj = self.patches.pos_embed, self.proj_in
-        if places.dtype == proj.bias.dtype == torch.float32:
-            self.start = (places[0] + proj.bias).detach(), proj.weight.detach().flatten(1).t()
+        self._begin_embedding()
         return Given(self, timesteps, labels)
+
+    @torch.no_grad()
+    def _begin_embedding(self) -> None:
+        """What embeddings are made from: bias and places as one sum, which is as good in float32,
+        and the weights (C p p, D).
+
+        The sum stays where it is, because a recorded graph goes on reading it there; whoever makes
+        it anew at the same time puts the same there.
+        """
+        places, proj = self.patches.pos_embed, self.proj_in
+        if not places.dtype == proj.bias.dtype == torch.float32:
+            return
+        if self.start is None:
+            with torch.inference_mode(False):  # or nothing outside of it could write there
+                floor = torch.empty_like(places[0])  # (T, D)
+        else:
+            floor = self.start[0]
+        torch.add(places[0], proj.bias, out=floor)
+        self.start = floor, proj.weight.detach().flatten(1).t()
 
     def state(self) -> Hashable | None:
         """Equal as long as modulations stay the same; None where that cannot be told.

@@ -181,7 +181,14 @@ def test_trained_weights_are_seen(launched):
         for block in plain.family.module.transformer_blocks:
             block.attn1.to_k.weight.mul_(3)
             block.norm1.linear.weight.mul_(2)
-    assert not torch.equal(before, equal(plain, other, None, steps=2).latents)
+    after = equal(plain, other, None, steps=2).latents
+    assert not torch.equal(before, after)
+    # A graph reads where it was recorded: what is made anew for a run has to stand there too.
+    with torch.no_grad():
+        plain.family.proj_in.bias.add_(0.5)
+    with torch.inference_mode():
+        sample(plain, label=2, steps=2)
+    assert not torch.equal(after, equal(plain, other, None, steps=2).latents)
 
 
 @pytest.mark.parametrize("what", ["forecast", "half of guidance", "states", "trace"])
