@@ -180,7 +180,7 @@ def _pictures(
     kept: dict[Hashable, Any],
 ) -> Data | None:
     """The model's own pictures for a training that takes some, drawn once for a step count."""
-    from caching.learn.routers import drawn_data
+    from caching.learn.pictures import drawn_data
 
     count = getattr(trainer, "pool", 0)
     if not trainer.takes_data or not count:

@@ -89,25 +89,6 @@ DARK: Mapping[str, str] = {
     "shadow": "#00000080",
 }
 
-# What a state of the grid is drawn with: legend kind -> role. Unknown kinds fall back to "other".
-STATES: Mapping[str, str] = {"compute": "compute", "reuse": "reuse", "forecast": "forecast"}
-
-# A run keeps its colour in every figure, and so does a branch; no colour means two things.
-SERIES: Mapping[str, str] = {
-    "full": "#17212B",
-    "cached": "#0072B2",
-    "fewer steps": "#D55E00",
-    "attn": "#6A3D9A",
-    "mlp": "#2B9663",
-}
-SERIES_DARK: Mapping[str, str] = {
-    "full": "#E6EBF1",
-    "cached": "#6DB8EC",
-    "fewer steps": "#FF9A5C",
-    "attn": "#BFA0E3",
-    "mlp": "#5CCB97",
-}
-
 # Anchors of the published scales cividis (Nuñez, Anderton, Renslow 2018) and cmocean balance.
 SEQUENTIAL: Sequence[str] = (
     "#00224E", "#123570", "#3B496C", "#575D6D", "#707173",

@@ -5,12 +5,11 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 
-from caching.methods import METHODS
 from caching.predict.evidence import BEST_DB
 from caching.predict.picture import Level
 from caching.predict.proxy import Tables, predict
 from caching.schedule import Schedule
-from caching.study.store import Row, Study
+from caching.study.store import Study
 from viz import text
 from viz.figures.pareto import Point, Quality, value_words
 from viz.front import Ahead
@@ -209,9 +208,3 @@ def _buttons(point: Point) -> str:
         f'aria-label="{"Restore" if do == "restore" else f"Pin as {do}:"} {name}">{word}</button>'
         for do, word in kinds
     )
-
-
-def method_row(study: Study, number: int) -> Row | None:
-    """A row of the study that can be put on the grid."""
-    rows = study.rows
-    return rows[number] if number < len(rows) and rows[number].method in METHODS else None

@@ -9,11 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from caching.engine.record import Run
     from caching.measure.trace import Trace
 
 TRACE = ("step", "timestep", "block", "branch", "lag", "rel_l1", "rel_l2", "cosine")
-STEPS = ("step", "timestep", "ms", "computed", "of", "action", "score", "limit")
 
 
 def csv_of(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -43,26 +41,6 @@ def trace_csv(trace: Trace, branches: Sequence[str]) -> str:
         for lag in range(1, min(lags, s) + 1)
     )
     return csv_of(TRACE, rows)
-
-
-def steps_csv(run: Run) -> str:
-    """What every step of a run did and how long it took, and the score a policy decided by."""
-    of = run.executed[0].size
-    choices = run.choices or (None,) * len(run.executed)
-    rows = (
-        (
-            s,
-            run.timesteps[s],
-            run.step_ms[s],
-            int((cells == 0).sum()),
-            of,
-            run.executed_actions[s],
-            None if choice is None else choice.score,
-            None if choice is None else choice.limit,
-        )
-        for s, (cells, choice) in enumerate(zip(run.executed, choices, strict=True))
-    )
-    return csv_of(STEPS, rows)
 
 
 def _values(trace: Trace) -> tuple[Any, Any, Any]:

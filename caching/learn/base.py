@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -77,6 +77,24 @@ class LearnStep:
     doing: str = "learning"
 
 
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One training, as `Trainer.learn` was asked for it and checked it."""
+
+    model: Model
+    steps: int
+    cfg_scale: float
+    data: Data | None  # only for trainings that take some
+    seed: int
+    command: str
+    stopped: Stop | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was asked to stop."""
+        return self.stopped is not None and self.stopped()
+
+
 @dataclass(frozen=True)
 class Trainer(ABC):
     """Base of all trainings: a frozen dataclass whose fields are its options.
@@ -144,20 +162,20 @@ class Trainer(ABC):
             data = None
         elif data is not None:
             data.check(model)
-        return self._learn(model, steps, cfg_scale, data, seed, command, stopped)
+        return self._learn(Job(model, steps, cfg_scale, data, seed, command, stopped))
 
     @abstractmethod
-    def _learn(
-        self,
-        model: Model,
-        steps: int,
-        cfg_scale: float,
-        data: Data | None,
-        seed: int,
-        command: str,
-        stopped: Stop | None,
-    ) -> Iterator[LearnStep | Learned]:
-        """As `learn`, of values that have been checked; `data` only where it takes them."""
+    def _learn(self, job: Job) -> Iterator[LearnStep | Learned]:
+        """As `learn`."""
+
+    def _diary(self, job: Job, words: str = "", **more: Any) -> Diary:
+        """An empty one for a job; `words` of the data, `more` options than the controls."""
+        options = {**asdict(self), **more}
+        cfg_scale = job.cfg_scale if self.takes_guidance else 1.0
+        return Diary(
+            self.name, job.model, job.steps, cfg_scale, words, job.command, job.seed,
+            options["iterations"], options,
+        )  # fmt: skip
 
 
 @dataclass(eq=False)

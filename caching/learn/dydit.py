@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from caching.learn.base import Data, Diary, LearnStep, Stop, Trainer
+from caching.learn.base import Data, Job, LearnStep, Stop, Trainer
 from caching.learn.forward import forward
 from caching.learn.l2c import LABEL_DROP, Draw
-from caching.learn.routers import conditioning, drawn_data, some_rows
+from caching.learn.pictures import pictures_for
+from caching.learn.routers import conditioning, some_rows
 from caching.learn.store import Learned
 from caching.methods.base import number, whole
 from caching.methods.dydit import DyDiT
@@ -64,43 +65,23 @@ class DyDiTTrainer(Trainer):
     takes_data = True
     takes_guidance = True
 
-    def _learn(
-        self,
-        model: Model,
-        steps: int,
-        cfg_scale: float,
-        data: Data | None,
-        seed: int,
-        command: str,
-        stopped: Stop | None,
-    ) -> Iterator[LearnStep | Learned]:
+    def _learn(self, job: Job) -> Iterator[LearnStep | Learned]:
         import torch
 
         from caching.engine.executor import Stopped
         from caching.engine.samplers import RespacedDDIM
 
+        model, steps = job.model, job.steps
         family = model.family
         grid = (steps, family.blocks, len(family.branches))
         probs = np.ones(grid)
-        diary = Diary(
-            self.name, model, steps, cfg_scale, "", command, seed, self.iterations,
-            {**asdict(self), "widths": list(WIDTHS)},
-        )  # fmt: skip
+        diary = self._diary(job, widths=list(WIDTHS))
+        data = yield from pictures_for(job, diary, self.pool, probs)
         if data is None:
-            for item in drawn_data(
-                model, self.pool, steps=steps, cfg_scale=cfg_scale, seed=seed, stopped=stopped
-            ):
-                if isinstance(item, Data):
-                    data = item
-                else:
-                    words = f"drawing pictures to learn from: {item.done} of {item.total}"
-                    yield diary.preparing(words, probs)
-            if data is None:
-                return
-        diary.words = data.words
+            return
         yield diary.preparing("fitting narrow branches on full runs", probs)
         try:
-            stacks = stacked(model, steps=steps, cfg_scale=cfg_scale, stopped=stopped)
+            stacks = stacked(model, steps=steps, cfg_scale=job.cfg_scale, stopped=job.stopped)
         except Stopped:
             return
         diary.start()
@@ -110,15 +91,15 @@ class DyDiTTrainer(Trainer):
         router.requires_grad_()
         optimiser = torch.optim.AdamW([router], lr=self.rate, weight_decay=0.0)
         prices = prices_of(family).to(model.device)
-        generator = torch.Generator().manual_seed(seed + 1)
-        while diary.done < self.iterations and not (stopped is not None and stopped()):
+        generator = torch.Generator().manual_seed(job.seed + 1)
+        while diary.done < self.iterations and not job.is_over:
             logits = torch.einsum("se,elrw->slrw", clock, router)
             choice = chosen(logits, generator)
             share = (1 + (choice[1:] * prices).sum()) / steps  # step 0 computes whole
             s = 1 + int(torch.randint(steps - 1, (), generator=generator))
             draw = drawn(model, s, data, self.batch, generator)
             try:
-                error = distance(model, solver, stacks, choice[s], draw, stopped)
+                error = distance(model, solver, stacks, choice[s], draw, job.stopped)
             except Stopped:
                 break
             loss = error + self.press * (share - self.target).square()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caching.learn.base import Data, Diary, LearnStep, Stop, Trainer
+from caching.learn.base import Job, LearnStep, Stop, Trainer
 from caching.learn.forward import forward
 from caching.learn.routers import Routers, conditioning, share_of
 from caching.learn.store import Learned
@@ -64,29 +64,19 @@ class HarmonicaTrainer(Trainer):
     )
     source = HarmoniCa.source
 
-    def _learn(
-        self,
-        model: Model,
-        steps: int,
-        cfg_scale: float,
-        data: Data | None,
-        seed: int,
-        command: str,
-        stopped: Stop | None,
-    ) -> Iterator[LearnStep | Learned]:
+    def _learn(self, job: Job) -> Iterator[LearnStep | Learned]:
         import torch
 
         from caching.engine.executor import Stopped
 
+        model, steps = job.model, job.steps
         shape = (steps, model.blocks, len(model.branches))
-        routers = Routers(shape, range(1, steps), rate=self.rate, seed=seed, device=model.device)
-        words = "noise and random labels (image-free)"
-        diary = Diary(
-            self.name, model, steps, cfg_scale, words, command, seed, self.iterations,
-            asdict(self),
-        )  # fmt: skip
-        unroll = Unrolled(model, steps, cfg_scale, self.theta, stopped)
-        generator = torch.Generator().manual_seed(seed + 1)
+        routers = Routers(
+            shape, range(1, steps), rate=self.rate, seed=job.seed, device=model.device
+        )
+        diary = self._diary(job, "noise and random labels (image-free)")
+        unroll = Unrolled(model, steps, job.cfg_scale, self.theta, job.stopped)
+        generator = torch.Generator().manual_seed(job.seed + 1)
         prices = np.ones(steps)
         while diary.done < self.iterations:
             try:

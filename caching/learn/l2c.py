@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caching.learn.base import Data, Diary, LearnStep, Stop, Trainer
+from caching.learn.base import Data, Job, LearnStep, Stop, Trainer
 from caching.learn.forward import forward
-from caching.learn.routers import (
-    Routers,
-    conditioning,
-    drawn_data,
-    share_of,
-    some_rows,
-)
+from caching.learn.pictures import pictures_for
+from caching.learn.routers import Routers, conditioning, share_of, some_rows
 from caching.learn.store import Learned
 from caching.methods.base import choice, number, whole
 from caching.methods.l2c import LearningToCache, cache_steps
@@ -84,45 +79,28 @@ class L2cTrainer(Trainer):
     takes_data = True
     takes_guidance = False
 
-    def _learn(
-        self,
-        model: Model,
-        steps: int,
-        cfg_scale: float,
-        data: Data | None,
-        seed: int,
-        command: str,
-        stopped: Stop | None,
-    ) -> Iterator[LearnStep | Learned]:
+    def _learn(self, job: Job) -> Iterator[LearnStep | Learned]:
         import torch
 
         from caching.engine.executor import Stopped
 
+        model, steps = job.model, job.steps
         shape = (steps, model.blocks, len(model.branches))
-        routers = Routers(shape, cache_steps(steps), rate=self.rate, seed=seed, device=model.device)
-        diary = Diary(
-            self.name, model, steps, 1.0, "", command, seed, self.iterations, asdict(self)
+        routers = Routers(
+            shape, cache_steps(steps), rate=self.rate, seed=job.seed, device=model.device
         )
+        diary = self._diary(job)
+        data = yield from pictures_for(job, diary, self.pool, routers.probs())
         if data is None:
-            for item in drawn_data(
-                model, self.pool, steps=steps, cfg_scale=cfg_scale, seed=seed, stopped=stopped
-            ):
-                if isinstance(item, Data):
-                    data = item
-                else:
-                    words = f"drawing pictures to learn from: {item.done} of {item.total}"
-                    yield diary.preparing(words, routers.probs())
-            if data is None:
-                return
-        diary.words = data.words
+            return
         diary.start()
         pairs = Pairs(model, steps)
-        generator = torch.Generator().manual_seed(seed + 1)
-        while diary.done < self.iterations and not (stopped is not None and stopped()):
+        generator = torch.Generator().manual_seed(job.seed + 1)
+        while diary.done < self.iterations and not job.is_over:
             draw = pairs.draw(data, self.batch, generator)
             try:
                 loss = pairs.loss(
-                    draw, routers.logits[draw.s], self.weight, error=self.error, stopped=stopped
+                    draw, routers.logits[draw.s], self.weight, error=self.error, stopped=job.stopped
                 )
             except Stopped:
                 break

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caching.learn.base import Data, Diary, LearnStep, Stop, Trainer
+from caching.learn.base import Job, LearnStep, Stop, Trainer
 from caching.learn.forward import forward
 from caching.learn.l2c import Draw, Pairs
-from caching.learn.routers import conditioning, drawn_data
+from caching.learn.pictures import pictures_for
+from caching.learn.routers import conditioning
 from caching.learn.store import Learned
 from caching.methods.base import number, whole
 from caching.methods.l2c import cache_steps
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from caching.models.family import Conditioning, Family
-    from caching.models.model import Model
 
 THRESHOLD = 0.5
 
@@ -63,50 +63,31 @@ class LazyDiTTrainer(Trainer):
     takes_data = True
     takes_guidance = False
 
-    def _learn(
-        self,
-        model: Model,
-        steps: int,
-        cfg_scale: float,
-        data: Data | None,
-        seed: int,
-        command: str,
-        stopped: Stop | None,
-    ) -> Iterator[LearnStep | Learned]:
+    def _learn(self, job: Job) -> Iterator[LearnStep | Learned]:
         import torch
 
         from caching.engine.executor import Stopped
 
+        model, steps = job.model, job.steps
         family, lazy = model.family, cache_steps(steps)
         shape = (family.blocks, len(family.branches), family.width)
         scores, kept = np.ones((2, steps, *shape[:2]))  # their means, and shares that compute
         scores[list(lazy)] = THRESHOLD
-        diary = Diary(
-            self.name, model, steps, 1.0, "", command, seed, self.iterations, asdict(self)
-        )
+        diary = self._diary(job)
+        data = yield from pictures_for(job, diary, self.pool, scores)
         if data is None:
-            for item in drawn_data(
-                model, self.pool, steps=steps, cfg_scale=cfg_scale, seed=seed, stopped=stopped
-            ):
-                if isinstance(item, Data):
-                    data = item
-                else:
-                    words = f"drawing pictures to learn from: {item.done} of {item.total}"
-                    yield diary.preparing(words, scores)
-            if data is None:
-                return
-        diary.words = data.words
+            return
         diary.start()
         gates = {s: torch.zeros(shape, device=model.device, requires_grad=True) for s in lazy}
         # One for each step, so that a step that was not drawn stays as it is.
         optimiser = torch.optim.AdamW(list(gates.values()), lr=self.rate, weight_decay=0.0)
         pairs = Pairs(model, steps)
-        generator = torch.Generator().manual_seed(seed + 1)
-        while diary.done < self.iterations and not (stopped is not None and stopped()):
+        generator = torch.Generator().manual_seed(job.seed + 1)
+        while diary.done < self.iterations and not job.is_over:
             draw = pairs.draw(data, self.batch, generator)
             s = draw.s
             try:
-                loss, score = objective(pairs, draw, gates[s], self.weight, stopped)
+                loss, score = objective(pairs, draw, gates[s], self.weight, job.stopped)
             except Stopped:
                 break
             optimiser.zero_grad()

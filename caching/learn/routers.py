@@ -1,4 +1,4 @@
-"""Routers in training: one number per cell that may be reused, its optimiser and its pictures.
+"""Routers in training: one number per cell that may be reused, and its optimiser.
 
 A router is L R logits of one step; sigmoid of a logit is the probability w to compute the cell.
 Shapes: S steps, L blocks, R branches, N batch.
@@ -6,8 +6,7 @@ Shapes: S steps, L blocks, R branches, N batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +18,9 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from caching.models.family import Conditioning, Family
-    from caching.models.model import Model
 
 CLAMP = 5.0
 TINY = 1e-15
-POOL_SEED = 2**31 + 2_000_000  # of pictures the model draws for itself: no seed of a page
-POOL_BATCH = 16
 
 
 class Routers:
@@ -100,49 +96,6 @@ def conditioning(
         labels = torch.cat([labels, torch.full_like(labels, family.classes)])
     with torch.no_grad():
         return family.condition(torch.tensor(list(timesteps), device=family.device), labels)
-
-
-@dataclass(frozen=True, eq=False)
-class _Drawing:
-    """Pictures drawn so far, of how many."""
-
-    done: int
-    total: int
-
-
-def drawn_data(
-    model: Model,
-    count: int,
-    *,
-    steps: int,
-    cfg_scale: float,
-    seed: int,
-    stopped: Callable[[], bool] | None,
-) -> Iterator[_Drawing | Data]:
-    """The model's own pictures to learn from, classes in turn; ends early when stopped."""
-    import torch
-
-    from caching.engine.run import Run, iter_sample
-
-    found, classes = [], len(model.class_names)
-    labels = [n % classes for n in range(count)]
-    for start in range(0, count, POOL_BATCH):
-        some = labels[start : start + POOL_BATCH]
-        for event in iter_sample(
-            model,
-            label=some,
-            seed=POOL_SEED + 10_000 * seed + start,
-            steps=steps,
-            cfg_scale=cfg_scale,
-            stopped=stopped,
-        ):
-            if isinstance(event, Run):
-                found.append(event.latents)
-        if stopped is not None and stopped():
-            return
-        yield _Drawing(start + len(some), count)
-    words = f"{count} pictures of its own ({steps} steps, guidance {cfg_scale:g})"
-    yield Data(torch.cat(found), torch.tensor(labels), words)
 
 
 def some_rows(data: Data, count: int, generator: Generator) -> tuple[Tensor, Tensor]:

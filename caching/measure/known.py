@@ -1,9 +1,7 @@
 """What comparisons of one model share: full runs, snapshots to go on from, and fitted tables."""
 
 from collections import OrderedDict
-from typing import Any
 
-from caching.dynamic.base import Policy
 from caching.engine.fits import Fits
 from caching.engine.record import Run
 from caching.engine.request import Request
@@ -24,7 +22,6 @@ class Known:
 
     def __init__(self, *, budget_mib: float | None = None, offload: bool = False) -> None:
         self.fits = Fits()
-        self.policies: dict[Any, Policy] = {}  # calibrated ones, by what they were calibrated for
         self.offload = offload
         total_mib = SHARE_OF_FREE * free_mib() if budget_mib is None else budget_mib
         self.budget_mib = total_mib / MAX_STATES

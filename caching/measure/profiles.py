@@ -56,7 +56,7 @@ class _Teller(Fitter):
 
 def profiled(
     model: Model,
-    profile: Profile,
+    kind: Callable[[Model, int], Profile],
     *,
     steps: int,
     cfg_scale: float,
@@ -65,13 +65,22 @@ def profiled(
     tell: Tell | None = None,
     stopped: Callable[[], bool] | None = None,
 ) -> Any:
-    """What `profile` finds on full runs of pictures that no seed gives, one at a time.
+    """What a profile finds on full runs of pictures that no seed gives, one at a time.
+
+    Args:
+        model: what runs.
+        kind: makes the profile for the model and its number of steps.
+        steps, cfg_scale, sampler: of the runs.
+        pictures: how many.
+        tell: told of progress.
+        stopped: asked between two branches.
 
     Raises:
         Stopped: `stopped` said so.
         RequestError: steps, guidance or sampler out of range.
     """
     request, _, _ = prepare(model, None, label=0, steps=steps, cfg_scale=cfg_scale, sampler=sampler)
+    profile = kind(model, steps)
     fitters: list[Fitter] = [profile]
     if tell is not None:
         fitters.append(_Teller(tell, steps * pictures))

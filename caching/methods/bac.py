@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caching.methods.base import Method, Plan, Setting, Source, Tell, whole
+from caching.methods.base import Method, Plan, Setting, Source, whole
 from caching.policies.updates import best_updates, bubbling_union
 from caching.schedule import Schedule
 
@@ -62,7 +62,7 @@ class Bac(Method):
 
     def _computed(self, setting: Setting) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Bool (S, L, R) without the union and with it."""
-        best, error = best_of(setting)
+        best, error = setting.measured("bac", best_of)
         alone = best[min(self.updates, setting.steps) - 1]
         last = len(setting.branches) - 1
         ff = setting.branches.index("mlp") if "mlp" in setting.branches else last
@@ -80,24 +80,15 @@ class Bac(Method):
         return tuple(rungs[work] for work in sorted(rungs, reverse=True))
 
 
-def best_of(setting: Setting) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
-    """The best cells (S, S, L, R) for every number of updates, and each row's error (L, R)."""
+def best_of(
+    model: Model, *, steps: int, **asked: Any
+) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
+    """The best cells (S, S, L, R) for every number of updates, and each row's error (L, R).
 
-    def make(
-        model: Model, tell: Tell, stopped: Callable[[], bool] | None
-    ) -> tuple[NDArray[np.bool_], NDArray[np.floating]]:
-        from caching.measure.profiles import Pairs, profiled
+    Of full runs; see `profiled`.
+    """
+    from caching.measure.profiles import Pairs, profiled
 
-        similarity, error = profiled(
-            model,
-            Pairs(model, setting.steps),
-            steps=setting.steps,
-            cfg_scale=setting.cfg_scale,
-            sampler=setting.sampler,
-            tell=tell,
-            stopped=stopped,
-        )
-        best = best_updates(similarity.reshape(setting.steps, setting.steps, -1))
-        return best.reshape(similarity.shape), error
-
-    return setting.table("bac", make)
+    similarity, error = profiled(model, Pairs, steps=steps, **asked)
+    best = best_updates(similarity.reshape(steps, steps, -1))
+    return best.reshape(similarity.shape), error

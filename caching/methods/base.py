@@ -173,6 +173,27 @@ class Setting(ABC):
             Stopped: somebody asked it to stop.
         """
 
+    def measured(self, kind: str, measure: Callable[..., T]) -> T:
+        """`table` of what measures a model in runs like this setting's.
+
+        Args:
+            kind: as there.
+            measure: called with the model and the keywords steps, cfg_scale, sampler, tell and
+                stopped.
+        """
+
+        def make(model: Model, tell: Tell, stopped: Callable[[], bool] | None) -> T:
+            return measure(
+                model,
+                steps=self.steps,
+                cfg_scale=self.cfg_scale,
+                sampler=self.sampler,
+                tell=tell,
+                stopped=stopped,
+            )
+
+        return self.table(kind, make)
+
     @abstractmethod
     def learned(self, method: str) -> Learned:
         """What was trained for this model and number of steps; Unready says what there is."""

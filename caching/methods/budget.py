@@ -158,19 +158,15 @@ def _response(setting: Setting) -> tuple[Response, str]:
     if (kept := setting.prediction()) is not None:
         return kept.response, BY_KEPT.format(source=kept.source)
 
-    def make(model: Any, tell: Any, stopped: Any) -> Response:
+    def make(model: Any, *, tell: Any, **asked: Any) -> Response:
         from caching.predict.adjoint import build_response
 
-        return build_response(
-            model,
-            steps=setting.steps,
-            sampler=setting.sampler,
-            cfg_scale=setting.cfg_scale,
-            progress=lambda share, words: tell(words, round(100 * share), 100),
-            stopped=stopped,
-        )
+        def progress(share: float, words: str) -> None:
+            tell(words, round(100 * share), 100)
 
-    found = setting.table("response", make)
+        return build_response(model, progress=progress, **asked)
+
+    found = setting.measured("response", make)
     return found, BY_RESPONSE.format(source=found.source)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from caching.methods.base import Method, Plan, Setting, Source, Tell, choice, whole
+from caching.methods.base import Method, Plan, Setting, Source, choice, whole
 from caching.policies.groups import group_starts
 from caching.predictors.affine import Affine
 from caching.predictors.quantised import Quantised, in_integers
@@ -60,7 +59,7 @@ class CacheQuant(Method):
     tunes = "interval"
 
     def plan(self, setting: Setting) -> Plan:
-        distance, whole_numbers = setting.table("cachequant", _measured(setting))
+        distance, whole_numbers = setting.measured("cachequant", _measured)
         steps, least, most = setting.steps, -(-self.interval // 2), 2 * self.interval
         groups = max(1, -(-steps // most), min(round(steps / self.interval), steps // least))
         starts = np.isin(np.arange(steps), group_starts(distance, groups, least, most))
@@ -79,23 +78,8 @@ class CacheQuant(Method):
         return Plan(schedule.compact(), notes=(note,))
 
 
-def _measured(
-    setting: Setting,
-) -> Callable[[Model, Tell, Callable[[], bool] | None], tuple[np.ndarray, bool]]:
-    def make(
-        model: Model, tell: Tell, stopped: Callable[[], bool] | None
-    ) -> tuple[np.ndarray, bool]:
-        found = stack_distance(
-            model,
-            steps=setting.steps,
-            cfg_scale=setting.cfg_scale,
-            sampler=setting.sampler,
-            tell=tell,
-            stopped=stopped,
-        )
-        return found, in_integers(model.device)
-
-    return make
+def _measured(model: Model, **asked: Any) -> tuple[np.ndarray, bool]:
+    return stack_distance(model, **asked), in_integers(model.device)
 
 
 def stack_distance(model: Model, *, steps: int, **asked: Any) -> np.ndarray:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from caching.methods.base import Method, Plan, Setting, Source, number, whole
-from caching.policies.rungs import lead_ins
-from caching.policies.taylorseer import taylorseer
+from caching.methods.base import Source, number, whole
+from caching.methods.forecasting import Forecasting
 from caching.predictors.clusters import Clusters
 from caching.predictors.taylor import MAX_ORDER
 
 
 @dataclass(frozen=True)
-class ClusCa(Method):
+class ClusCa(Forecasting):
     """ClusCa (arXiv 2509.10312): TaylorSeer's schedule, clusters of tokens made at full steps.
 
     Attention is forecast; a feed-forward computes one random token of each of K clusters, which
@@ -46,19 +44,6 @@ class ClusCa(Method):
     )
     tunes = "interval"
 
-    def plan(self, setting: Setting) -> Plan:
-        return Plan(
-            taylorseer(
-                setting.steps,
-                setting.blocks,
-                self.interval,
-                predictor=Clusters(self.k, self.gamma, self.order),
-                first=self.first,
-                branches=setting.branches,
-            )
-        )
-
-    def ladder(self, setting: Setting) -> Sequence[Method]:
-        """One full step less at a time: a shorter start, then a larger N."""
-        rungs = lead_ins(setting.steps, self.first, range(2, 11))
-        return tuple(replace(self, first=first, interval=n) for first, n in rungs)
+    @property
+    def predictor(self) -> Clusters:
+        return Clusters(self.k, self.gamma, self.order)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from caching.methods.base import Method, Plan, Setting, Source, choice, number, whole
-from caching.methods.ordering import by_work
+from caching.methods.toca import rungs_of
 from caching.policies.toca import full_steps, token_schedule
 from caching.predictors.tokens import SCORES
-
-RATIOS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0)
-"""Of tokens, that the ladder tries at short intervals."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,4 @@ class DuCa(Method):
 
     def ladder(self, setting: Setting) -> Sequence[Method]:
         """More tokens at N = 2 and 3, and larger N, in order of their work."""
-        shares = {self.ratio, *(r for r in RATIOS if r > self.ratio)}
-        found = [replace(self, interval=n, ratio=r) for n in (2, 3) for r in sorted(shares)]
-        found += [replace(self, interval=n) for n in range(4, 21)]
-        return by_work(setting, found)
+        return rungs_of(self, setting)

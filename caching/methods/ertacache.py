@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from caching.actions.corrected import Corrected
-from caching.methods.base import Method, Plan, Setting, Source, Tell, number
+from caching.methods.base import Method, Plan, Setting, Source, number
 from caching.policies.spaced import geometric
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class AfterErtaCache(Method):
     tunes = "threshold"
 
     def plan(self, setting: Setting) -> Plan:
-        computed = within(setting.table("ertacache", _residuals(setting)), self.threshold)
+        computed = within(setting.measured("ertacache", residuals), self.threshold)
         return Plan(setting.full().paint_steps(~computed, Corrected()))
 
     def ladder(self, setting: Setting) -> Sequence[Method]:
@@ -74,23 +74,9 @@ def within(change: ArrayLike, threshold: float) -> NDArray[np.bool_]:
     return computed
 
 
-def _residuals(
-    setting: Setting,
-) -> Callable[[Model, Tell, Callable[[], bool] | None], np.ndarray]:
-    """Relative L1 change (S, S) of the residual of all blocks in full runs."""
+def residuals(model: Model, **asked: Any) -> NDArray[np.floating]:
+    """Relative L1 change (S, S) of the residual of all blocks in full runs; see `profiled`."""
+    from caching.measure.profiles import Residuals, profiled
 
-    def make(model: Model, tell: Tell, stopped: Callable[[], bool] | None) -> np.ndarray:
-        from caching.measure.profiles import Residuals, profiled
-
-        found: np.ndarray = profiled(
-            model,
-            Residuals(model, setting.steps),
-            steps=setting.steps,
-            cfg_scale=setting.cfg_scale,
-            sampler=setting.sampler,
-            tell=tell,
-            stopped=stopped,
-        )
-        return found
-
-    return make
+    found: NDArray[np.floating] = profiled(model, Residuals, **asked)
+    return found

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from caching.methods.base import Method, Plan, Setting, Source, Tell, number
+from caching.methods.base import Method, Plan, Setting, Source, number
 from caching.policies.spaced import geometric
 from caching.predictors.linear import Linear
 from caching.schedule import Schedule
@@ -58,11 +59,11 @@ class FastCache(Method):
     tunes = "threshold"
 
     def plan(self, setting: Setting) -> Plan:
-        moved, numbers = setting.table("fastcache", _hidden(setting))
+        change, numbers = setting.measured("fastcache", moved)
         bound = self.threshold**2 * chi_square(numbers, self.significance) / numbers
-        little = np.zeros(moved.shape, bool)
-        little[1:] = moved[1:] <= bound
-        shape = (*moved.shape, len(setting.branches))
+        little = np.zeros(change.shape, bool)
+        little[1:] = change[1:] <= bound
+        shape = (*change.shape, len(setting.branches))
         cells = np.broadcast_to(little[..., None], shape).astype(np.uint8)
         return Plan(Schedule(cells, (Linear(),), setting.branches))
 
@@ -78,25 +79,8 @@ def chi_square(freedom: int, significance: float) -> float:
     return freedom * root**3
 
 
-def _hidden(
-    setting: Setting,
-) -> Callable[[Model, Tell, Callable[[], bool] | None], tuple[np.ndarray, int]]:
-    """δ² (S, L) in full runs, and how many numbers an input of a run has."""
+def moved(model: Model, **asked: Any) -> tuple[NDArray[np.floating], int]:
+    """δ² (S, L) in full runs, and how many numbers an input of a run has; see `profiled`."""
+    from caching.measure.profiles import Hidden, profiled
 
-    def make(
-        model: Model, tell: Tell, stopped: Callable[[], bool] | None
-    ) -> tuple[np.ndarray, int]:
-        from caching.measure.profiles import Hidden, profiled
-
-        found = profiled(
-            model,
-            Hidden(model, setting.steps),
-            steps=setting.steps,
-            cfg_scale=setting.cfg_scale,
-            sampler=setting.sampler,
-            tell=tell,
-            stopped=stopped,
-        )
-        return found, model.family.tokens * model.family.width
-
-    return make
+    return profiled(model, Hidden, **asked), model.family.tokens * model.family.width

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from caching.methods.base import Method, Plan, Setting, Source, whole
-from caching.policies.rungs import lead_ins
-from caching.policies.taylorseer import taylorseer
+from caching.methods.base import Source, whole
+from caching.methods.forecasting import Forecasting
 from caching.predictors.foca import FoCa
 
 
 @dataclass(frozen=True)
-class FoCaMethod(Method):
+class FoCaMethod(Forecasting):
     """FoCa (arXiv 2508.16211), as cache-dit's calibrator of that name has it, on each branch.
 
     The schedule is TaylorSeer's, as the paper compares with it; two full steps at the start are
@@ -39,19 +37,6 @@ class FoCaMethod(Method):
     )
     tunes = "interval"
 
-    def plan(self, setting: Setting) -> Plan:
-        return Plan(
-            taylorseer(
-                setting.steps,
-                setting.blocks,
-                self.interval,
-                predictor=FoCa(),
-                first=self.first,
-                branches=setting.branches,
-            )
-        )
-
-    def ladder(self, setting: Setting) -> Sequence[Method]:
-        """One full step less at a time: a shorter start, then a larger N."""
-        rungs = lead_ins(setting.steps, self.first, range(2, 11))
-        return tuple(replace(self, first=first, interval=n) for first, n in rungs)
+    @property
+    def predictor(self) -> FoCa:
+        return FoCa()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from caching.methods.base import Method, Plan, Setting, Source, number, whole
-from caching.policies.rungs import lead_ins
-from caching.policies.taylorseer import taylorseer
+from caching.methods.base import Source, number, whole
+from caching.methods.forecasting import Forecasting
 from caching.predictors.hermite import Hermite
 from caching.predictors.taylor import MAX_ORDER
 
 
 @dataclass(frozen=True)
-class HiCache(Method):
+class HiCache(Forecasting):
     """HiCache (arXiv 2508.16984): F = F_0 + sum H_k(σ x) σ^k / k! D_k with TaylorSeer's D_k.
 
     Its settings for FLUX are N = 7, order 2, σ = 0.5 and 3 full steps at the start. N = 4 is the
@@ -43,19 +41,6 @@ class HiCache(Method):
     )
     tunes = "interval"
 
-    def plan(self, setting: Setting) -> Plan:
-        return Plan(
-            taylorseer(
-                setting.steps,
-                setting.blocks,
-                self.interval,
-                predictor=Hermite(self.order, self.sigma),
-                first=self.first,
-                branches=setting.branches,
-            )
-        )
-
-    def ladder(self, setting: Setting) -> Sequence[Method]:
-        """One full step less at a time: a shorter start, then a larger N."""
-        rungs = lead_ins(setting.steps, self.first, range(2, 11))
-        return tuple(replace(self, first=first, interval=n) for first, n in rungs)
+    @property
+    def predictor(self) -> Hermite:
+        return Hermite(self.order, self.sigma)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from caching.actions.hidden import FinalHidden
-from caching.methods.base import Method, Plan, Setting, Source, Tell, choice, number
+from caching.methods.base import Method, Plan, Setting, Source, choice, number
 from caching.methods.ordering import by_work
 from caching.policies.invardiff import books
 
@@ -57,23 +57,15 @@ class InvarDiff(Method):
     tunes = "step"
 
     def plan(self, setting: Setting) -> Plan:
-        def make(model: Model, tell: Tell, stopped: Callable[[], bool] | None) -> np.ndarray:
+        def unguided(model: Model, **asked: Any) -> np.ndarray:
             from caching.measure.distances import distances
 
-            # Without guidance, whatever the runs have; the authors calibrate so.
-            return distances(
-                model,
-                steps=setting.steps,
-                cfg_scale=1.0,
-                sampler=setting.sampler,
-                pictures=PICTURES,
-                tell=tell,
-                stopped=stopped,
-            )
+            # Whatever the runs have; the authors calibrate so.
+            return distances(model, **{**asked, "cfg_scale": 1.0}, pictures=PICTURES)
 
         quantiles = {"attn": self.attn, "mlp": self.mlp}
         found = books(
-            setting.table(f"invardiff distances, {PICTURES} pictures", make),
+            setting.measured(f"invardiff distances, {PICTURES} pictures", unguided),
             len(setting.branches),
             self.step,
             tuple(quantiles.get(name, self.mlp) for name in setting.branches),

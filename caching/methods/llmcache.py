@@ -53,7 +53,7 @@ class LlmCache(Method):
     tunes = "share"
 
     def plan(self, setting: Setting) -> Plan:
-        similarity = setting.table("llmcache", lambda *given: alike(*given, setting=setting))
+        similarity = setting.measured("llmcache", alike)
         cells = most_alike(similarity, self.share)
         return Plan(setting.full().paint(cells, Donor()).compact())
 
@@ -69,27 +69,29 @@ def most_alike(similarity: NDArray[Any], share: float) -> NDArray[np.bool_]:
 
 def alike(
     model: Model,
+    *,
+    steps: int,
     tell: Tell,
     stopped: Callable[[], bool] | None = None,
-    *,
-    setting: Setting,
     pictures: int = 4,
+    **asked: Any,
 ) -> NDArray[np.float64]:
-    """Cosine (S, L, R) between each picture's fingerprint and the nearest of the others', mean."""
+    """Cosine (S, L, R) between each picture's fingerprint and the nearest of the others', mean.
+
+    Args:
+        model: what runs.
+        steps, asked: of the runs, with cfg_scale and sampler.
+        tell: told of progress.
+        stopped: asked between two branches.
+        pictures: how many.
+    """
     from caching.engine.fits import calibrate
     from caching.engine.request import prepare
 
-    asked, _, _ = prepare(
-        model,
-        None,
-        label=0,
-        steps=setting.steps,
-        cfg_scale=setting.cfg_scale,
-        sampler=setting.sampler,
-    )
-    seen = _Prints(model.family, setting.steps, pictures, tell)
-    calibrate(model, asked, [seen], pictures=pictures, stopped=stopped)
-    shape = (setting.steps, setting.blocks, len(setting.branches))
+    request, _, _ = prepare(model, None, label=0, steps=steps, **asked)
+    seen = _Prints(model.family, steps, pictures, tell)
+    calibrate(model, request, [seen], pictures=pictures, stopped=stopped)
+    shape = (steps, model.blocks, len(model.branches))
     return np.array([seen.solve(cell) for cell in np.ndindex(shape)]).reshape(shape)
 
 

@@ -42,17 +42,7 @@ class MagCacheMethod(Method):
     tunes = "threshold"
 
     def plan(self, setting: Setting) -> Plan:
-        found = setting.table(
-            "magcache",
-            lambda model, tell, stopped: MagCache.calibrated(
-                model,
-                steps=setting.steps,
-                cfg_scale=setting.cfg_scale,
-                sampler=setting.sampler,
-                tell=tell,
-                stopped=stopped,
-            ),
-        )
+        found = setting.measured("magcache", MagCache.calibrated)
         policy = replace(found, threshold=self.threshold, most=self.most, retain=self.retain)
         low, high = min(found.ratios), max(found.ratios)
         note = f"The ratios of successive residuals are {low:.3f} to {high:.3f}."

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from caching.actions.residual import Residual
-from caching.methods.base import Method, Plan, Setting, Source, Tell, choice, number, whole
+from caching.methods.base import Method, Plan, Setting, Source, choice, number, whole
 from caching.policies.spaced import widening
 from caching.predictors.reuse import Reuse
 
@@ -64,7 +64,7 @@ class ProfilingDiT(Method):
         reused = (at >= first) & ((at - first + 1) % self.interval != 0)
         if not cached or not reused.any():
             return Plan(setting.full())
-        gathered = setting.table("profilingdit", _attention(setting))
+        gathered = setting.measured("profilingdit", attention)
         if self.unit == "range":
             start = most_even(gathered, cached)
             words = f"Reused as one: blocks {start} to {start + cached - 1}."
@@ -89,23 +89,9 @@ def most_even(gathered: NDArray[np.floating], count: int) -> int:
     return int(sums.argmin())
 
 
-def _attention(
-    setting: Setting,
-) -> Callable[[Model, Tell, Callable[[], bool] | None], np.ndarray]:
-    """How much each block's attention gathers on few tokens (L,)."""
+def attention(model: Model, **asked: Any) -> NDArray[np.floating]:
+    """How much each block's attention gathers on few tokens (L,) in full runs; see `profiled`."""
+    from caching.measure.profiles import Attention, profiled
 
-    def make(model: Model, tell: Tell, stopped: Callable[[], bool] | None) -> np.ndarray:
-        from caching.measure.profiles import Attention, profiled
-
-        found: np.ndarray = profiled(
-            model,
-            Attention(model, setting.steps),
-            steps=setting.steps,
-            cfg_scale=setting.cfg_scale,
-            sampler=setting.sampler,
-            tell=tell,
-            stopped=stopped,
-        )
-        return found
-
-    return make
+    found: NDArray[np.floating] = profiled(model, Attention, **asked)
+    return found

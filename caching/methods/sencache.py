@@ -42,17 +42,7 @@ class SenCacheMethod(Method):
     tunes = "main"
 
     def plan(self, setting: Setting) -> Plan:
-        found = setting.table(
-            "sencache",
-            lambda model, tell, stopped: SenCache.calibrated(
-                model,
-                steps=setting.steps,
-                cfg_scale=setting.cfg_scale,
-                sampler=setting.sampler,
-                tell=tell,
-                stopped=stopped,
-            ),
-        )
+        found = setting.measured("sencache", SenCache.calibrated)
         x, t = found.j_x, found.j_t
         note = (
             f"The sensitivity to latents is {min(x):.3g} to {max(x):.3g}, to the timestep "

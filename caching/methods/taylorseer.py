@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from caching.methods.base import Method, Plan, Setting, Source, whole
-from caching.policies.rungs import lead_ins
-from caching.policies.taylorseer import taylorseer
+from caching.methods.base import Source, whole
+from caching.methods.forecasting import Forecasting
 from caching.predictors.taylor import MAX_ORDER, Taylor
 
 
 @dataclass(frozen=True)
-class TaylorSeer(Method):
+class TaylorSeer(Forecasting):
     """TaylorSeer (arXiv 2503.06923, eq. 4 and 5): the same for all blocks and branches.
 
     The first `first` steps are full, then every `interval`-th; the last one is not forced. The
@@ -38,19 +36,6 @@ class TaylorSeer(Method):
     because = "The schedule and the forecast of the authors' code for DiT; nothing is calibrated."
     tunes = "interval"
 
-    def plan(self, setting: Setting) -> Plan:
-        return Plan(
-            taylorseer(
-                setting.steps,
-                setting.blocks,
-                self.interval,
-                predictor=Taylor(self.order),
-                first=self.first,
-                branches=setting.branches,
-            )
-        )
-
-    def ladder(self, setting: Setting) -> Sequence[Method]:
-        """One full step less at a time: a shorter start, then a larger N."""
-        rungs = lead_ins(setting.steps, self.first, range(2, 11))
-        return tuple(replace(self, first=first, interval=n) for first, n in rungs)
+    @property
+    def predictor(self) -> Taylor:
+        return Taylor(self.order)

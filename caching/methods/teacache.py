@@ -30,15 +30,5 @@ class TeaCacheMethod(Method):
     tunes = "threshold"
 
     def plan(self, setting: Setting) -> Plan:
-        fitted = setting.table(
-            "teacache",
-            lambda model, tell, stopped: TeaCache.calibrated(
-                model,
-                steps=setting.steps,
-                cfg_scale=setting.cfg_scale,
-                sampler=setting.sampler,
-                tell=tell,
-                stopped=stopped,
-            ),
-        )
+        fitted = setting.measured("teacache", TeaCache.calibrated)
         return Plan(setting.full(), replace(fitted, threshold=self.threshold))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from caching.methods.base import Method, Plan, Setting, Source, choice, number, 
 from caching.methods.ordering import by_work
 from caching.policies.toca import full_steps, token_schedule
 from caching.predictors.tokens import SCORES
+
+if TYPE_CHECKING:
+    from caching.methods.duca import DuCa
 
 RATIOS = (0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0)
 """Of tokens, that the ladder tries at short intervals."""
@@ -70,7 +74,12 @@ class ToCa(Method):
 
     def ladder(self, setting: Setting) -> Sequence[Method]:
         """More tokens at N = 2 and 3, and larger N, in order of their work."""
-        shares = {self.ratio, *(r for r in RATIOS if r > self.ratio)}
-        found = [replace(self, interval=n, ratio=r) for n in (2, 3) for r in sorted(shares)]
-        found += [replace(self, interval=n) for n in range(4, 21)]
-        return by_work(setting, found)
+        return rungs_of(self, setting)
+
+
+def rungs_of(method: ToCa | DuCa, setting: Setting) -> Sequence[Method]:
+    """More tokens at N = 2 and 3, and larger N, in order of their work."""
+    shares = {method.ratio, *(r for r in RATIOS if r > method.ratio)}
+    found = [replace(method, interval=n, ratio=r) for n in (2, 3) for r in sorted(shares)]
+    found += [replace(method, interval=n) for n in range(4, 21)]
+    return by_work(setting, found)

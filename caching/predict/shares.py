@@ -76,7 +76,7 @@ def with_shares(
         tables: of the model the legend is for.
         legend: predictors; those that compute nothing of a branch get zeros.
         family: the model itself, where it is loaded. Without it the shares follow from the tables
-            if they are those of a DiT, and are left out if not: see `unknown_shares`.
+            if they are those of a DiT, and are left out if not.
     """
     source: Any = family if family is not None else _shapes_of(tables)
     shares = dict(tables.shares)
@@ -86,11 +86,6 @@ def with_shares(
         elif source is not None and (found := _share(predictor, source, tables)) is not None:
             shares[predictor] = found
     return dataclasses.replace(tables, shares=shares)
-
-
-def unknown_shares(tables: Tables, legend: Sequence[Predictor]) -> tuple[Predictor, ...]:
-    """The predictors of a legend that compute something of a branch, nobody knows how much."""
-    return tuple(p for p in legend if _costs(p) and p not in tables.shares)
 
 
 def _costs(predictor: Predictor) -> bool:

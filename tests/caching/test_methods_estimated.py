@@ -234,7 +234,8 @@ def test_similarity_is_to_the_nearest_of_the_other_pictures(model, setting):
     full = asked(model, Schedule.full(STEPS, 3), cfg_scale=2.0)
     calibrate(model, full, [recorded], pictures=3)
     told = []
-    found = alike(model, lambda *t: told.append(t), None, setting=setting, pictures=3)
+    runs = {"steps": STEPS, "cfg_scale": setting.cfg_scale, "sampler": setting.sampler}
+    found = alike(model, **runs, tell=lambda *t: told.append(t), pictures=3)
     assert found.shape == (STEPS, 3, 2) and told[-1] == ("full runs", 21, 21)
     for cell, x in recorded.x.items():
         mean = x.mean(1)
@@ -245,7 +246,7 @@ def test_similarity_is_to_the_nearest_of_the_other_pictures(model, setting):
         ]
         assert found[cell] == pytest.approx(np.mean(best), abs=1e-5)
     with pytest.raises(Stopped):
-        alike(model, nobody, lambda: True, setting=setting)
+        alike(model, **runs, tell=nobody, stopped=lambda: True)
 
 
 def test_llmcache_takes_the_share_of_cells(setting):

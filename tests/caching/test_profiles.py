@@ -42,7 +42,7 @@ def seen(model):
 def made(model, profile, **more):
     return profiled(
         model,
-        profile(model, STEPS),
+        profile,
         steps=STEPS,
         cfg_scale=GUIDANCE,
         sampler="ddim",
