@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,44 +24,66 @@ _BRANCH = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 def check_count(name: str, value: object, most: int, least: int = 1) -> int:
     """The integer `value` if it lies in least..most; raises ScheduleError otherwise."""
-    # bool is an int to Python, but True steps is a mistake.
-    integral = hasattr(value, "__index__") and not isinstance(value, bool)
-    if not integral or not least <= int(value) <= most:  # type: ignore[call-overload]
+    try:
+        # bool is an int to Python, but True steps is a mistake.
+        number = None if isinstance(value, bool) else operator.index(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):  # an array has __index__, and only a whole scalar answers
+        number = None
+    if number is None or not least <= number <= most:
         text = repr(value)
         raise ScheduleError(
             f"{name} is {text if len(text) <= 40 else text[:37] + '...'}: expected a whole number "
             f"from {least} to {most}"
         )
-    return int(value)  # type: ignore[call-overload, no-any-return]
+    return number
+
+
+def as_array(name: str, value: Any) -> NDArray[Any]:
+    """The value as an array; raises ScheduleError where it is none, as a list of unequal lists."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ScheduleError(f"{name} are {value!r:.40}: expected an array of numbers") from error
+
+
+def listed(values: Any) -> tuple[Any, ...] | None:
+    """A list of things as a tuple; None for a text, a mapping, and what is no list."""
+    if isinstance(values, str | bytes | Mapping) or not isinstance(values, Iterable):
+        return None
+    try:
+        return tuple(values)
+    except TypeError:  # an array without axes says that it has items
+        return None
 
 
 def check_branches(branches: Any) -> tuple[str, ...]:
-    valid = isinstance(branches, tuple | list) and all(
-        isinstance(name, str) and _BRANCH.fullmatch(name) for name in branches
-    )
+    given, branches = branches, listed(branches) or ()
+    valid = all(isinstance(name, str) and _BRANCH.fullmatch(name) for name in branches)
     if not valid or not 1 <= len(branches) <= MAX_BRANCHES or len(set(branches)) < len(branches):
         raise ScheduleError(
-            f"branches are {branches!r:.60}: expected 1 to {MAX_BRANCHES} different lower-case "
+            f"branches are {given!r:.60}: expected 1 to {MAX_BRANCHES} different lower-case "
             "names such as ('attn', 'mlp')"
         )
     return tuple(branches)
 
 
 def check_legend(legend: Any) -> tuple[Predictor, ...]:
-    valid = isinstance(legend, tuple | list) and all(isinstance(p, Predictor) for p in legend)
+    given, legend = legend, listed(legend)
+    valid = legend is not None and all(isinstance(p, Predictor) for p in legend)
     if not valid or len(legend) > MAX_LEGEND or len(set(legend)) < len(legend):
         raise ScheduleError(
-            f"legend is {legend!r:.60}: expected at most {MAX_LEGEND} different predictors such "
+            f"legend is {given!r:.60}: expected at most {MAX_LEGEND} different predictors such "
             "as (Reuse(),)"
         )
     return tuple(legend)
 
 
 def check_step_legend(legend: Any, blocks: int) -> tuple[StepAction, ...]:
-    valid = isinstance(legend, tuple | list) and all(isinstance(a, StepAction) for a in legend)
+    given, legend = legend, listed(legend)
+    valid = legend is not None and all(isinstance(a, StepAction) for a in legend)
     if not valid or len(legend) > MAX_LEGEND or len(set(legend)) < len(legend):
         raise ScheduleError(
-            f"step legend is {legend!r:.60}: expected at most {MAX_LEGEND} different whole-step "
+            f"step legend is {given!r:.60}: expected at most {MAX_LEGEND} different whole-step "
             "actions such as (Residual(),)"
         )
     for action in legend:
@@ -71,7 +95,7 @@ def check_step_actions(
     actions: ArrayLike, legend: tuple[StepAction, ...], steps: int
 ) -> NDArray[np.uint8]:
     """The step actions as a read-only uint8 copy (S,), after every check."""
-    given = np.asarray(actions)
+    given = as_array("step actions", actions)
     if given.dtype.kind not in "iu" or given.shape != (steps,):
         raise ScheduleError(
             f"step actions are {given.dtype} {given.shape}: expected whole numbers ({steps},), "
@@ -101,7 +125,7 @@ def check_actions(
         ScheduleError: wrong dtype or shape, an action outside the legend, or step 0 not computed;
             the message names the cell.
     """
-    given = np.asarray(actions)
+    given = as_array("actions", actions)
     if given.dtype.kind not in "iu":
         raise ScheduleError(
             f"actions have dtype {given.dtype}: expected whole numbers, 0 = compute and k = "

@@ -62,6 +62,11 @@ class Context:
         Only what both sides know is compared. Step counts are not compared here: a schedule with
         another step count does not fit at all (`Schedule.check_fits`).
         """
+        if not isinstance(run, Context):
+            raise ScheduleError(
+                f"a {type(run).__name__} was given as the context of a run: expected a Context, "
+                "such as run.baked.context"
+            )
         found = []
         for name, what in _COMPARED.items():
             mine, theirs = getattr(self, name), getattr(run, name)

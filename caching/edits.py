@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from caching.actions.base import StepAction
-from caching.checks import MAX_STEPS, check_count
+from caching.checks import MAX_STEPS, as_array, check_count, listed
 from caching.context import Context
 from caching.errors import ScheduleError
 from caching.predictors import Predictor
@@ -70,6 +70,8 @@ def paint(
     Raises:
         ScheduleError: a cell outside the grid, an unknown action, or step 0 not computed.
     """
+    if not isinstance(keep_first_step, bool):
+        raise ScheduleError(f"keep_first_step is {keep_first_step!r:.40}: expected True or False")
     mask = mask_of(cells, schedule.actions.shape, schedule.branches)
     legend = schedule.legend
     if isinstance(action, Predictor):
@@ -89,7 +91,7 @@ def paint_steps(schedule: Schedule, steps: ArrayLike, action: int | StepAction) 
     Raises:
         ScheduleError: a step outside the schedule, an unknown action, or step 0.
     """
-    given = np.asarray(steps)
+    given = as_array("steps", steps)
     mask = np.zeros(schedule.steps, bool)
     if given.dtype == np.bool_ and given.shape == mask.shape:
         mask = given.copy()
@@ -184,7 +186,7 @@ def resample(
     """
     steps = check_count("steps", steps, MAX_STEPS)
     old = schedule.context or Context(schedule.steps)
-    given = None if timesteps is None else tuple(float(t) for t in timesteps)
+    given = None if timesteps is None else _floats("timesteps", timesteps)
     if steps == schedule.steps and given in (None, old.timesteps):
         return schedule
     note = f"resampled from {schedule.steps} to {steps} steps, not judged at {steps}"
@@ -204,6 +206,13 @@ def resample(
     return dataclasses.replace(
         schedule, actions=actions, context=context, step_actions=step_actions
     )
+
+
+def _floats(name: str, values: Any) -> tuple[float, ...]:
+    try:
+        return tuple(float(value) for value in listed(values) or (values,))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ScheduleError(f"{name} are {values!r:.40}: expected a list of numbers") from error
 
 
 def diff(a: Schedule, b: Schedule) -> ScheduleDiff:
@@ -251,7 +260,7 @@ def mask_of(
     cells: ArrayLike, shape: tuple[int, ...], branches: tuple[str, ...]
 ) -> NDArray[np.bool_]:
     """Cells given as a mask or as indices, as a new bool mask (S, L, R)."""
-    given = np.asarray(cells)
+    given = as_array("cells", cells)
     if given.dtype == np.bool_ and given.shape == shape:
         return given.copy()
     mask = np.zeros(shape, bool)

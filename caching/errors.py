@@ -22,7 +22,7 @@ class ScheduleError(CachebrushError, ValueError):
 
 
 class ModelError(CachebrushError, ValueError):
-    """A model cannot be loaded, or is not a transformer the engine knows how to reach."""
+    """A model cannot be loaded or run as asked, or is no transformer the engine can reach."""
 
 
 class RequestError(CachebrushError, ValueError):

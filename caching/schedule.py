@@ -15,6 +15,7 @@ from caching.actions.base import StepAction
 from caching.checks import (
     MAX_BLOCKS,
     MAX_STEPS,
+    as_array,
     check_actions,
     check_branches,
     check_count,
@@ -123,13 +124,13 @@ class Schedule:
         context: Context | None = None,
     ) -> Schedule:
         """Whole steps: bool (S,), True = all cells of the step computed, False = all reused."""
-        flags = np.asarray(computed)
+        flags = as_array("steps", computed)
         if flags.ndim != 1 or flags.dtype != np.bool_:
             raise ScheduleError(
                 f"steps given as {flags.dtype} {flags.shape}: expected bool (S,), True = computed"
             )
         blocks = check_count("blocks", blocks, MAX_BLOCKS)
-        names = check_branches(tuple(branches))
+        names = check_branches(branches)
         shape = (len(flags), blocks, len(names))
         actions = np.broadcast_to(~flags[:, None, None], shape).astype(np.uint8)
         return cls(actions, branches=names, context=context)
@@ -150,12 +151,12 @@ class Schedule:
         The letters are those of `letters`: "C" and the one of each predictor in the legend. The
         step row has those of `step_letters`: "C" for running the blocks, and one per step action.
         """
-        names = check_branches(tuple(branches))
+        names = check_branches(branches)
         if isinstance(rows, Mapping):
             rows = row_text.ordered(rows, names)
-        legend = check_legend(tuple(legend))
+        legend = check_legend(legend)
         actions = row_text.decode(rows, row_text.letters_of(legend), names)
-        step_legend = tuple(step_legend)
+        step_legend = check_step_legend(step_legend, actions.shape[1])
         step_actions = (
             None
             if step_row is None
@@ -243,7 +244,7 @@ class Schedule:
 
     def diff(self, other: Schedule) -> ScheduleDiff:
         """Which cells differ from those of `other`, which has the same shape and branches."""
-        return edits.diff(self, other)
+        return edits.diff(self, _schedule("other", other))
 
     # -- edits, each a new schedule --------------------------------------------------------
 
@@ -263,7 +264,7 @@ class Schedule:
 
     def keep(self, old: Schedule, cells: ArrayLike) -> Schedule:
         """This schedule with the cells given as they are in `old`."""
-        return edits.keep(self, old, cells)
+        return edits.keep(self, _schedule("old", old), cells)
 
     def compact(self) -> Schedule:
         """The same schedule without legend entries that no cell or step uses."""
@@ -283,20 +284,21 @@ class Schedule:
         branches: Sequence[str] | None = None,
     ) -> None:
         """Raises ScheduleError when a run with these numbers cannot execute the schedule."""
-        if steps is not None and steps != self.steps:
+        if steps is not None and check_count("steps", steps, MAX_STEPS) != self.steps:
             raise ScheduleError(
                 f"the schedule has {self.steps} steps and the run {steps}: expected the same; run "
                 f"{self.steps} steps, or carry it over with resample({steps})"
             )
-        if blocks is not None and blocks != self.blocks:
+        if blocks is not None and check_count("blocks", blocks, MAX_BLOCKS) != self.blocks:
             raise ScheduleError(
                 f"the schedule has {self.blocks} blocks and the model {blocks}: expected the "
                 "same; use a schedule made for this model"
             )
-        if branches is not None and tuple(branches) != self.branches:
+        if branches is not None and check_branches(branches) != self.branches:
+            theirs = ", ".join(branches)
             raise ScheduleError(
                 f"the schedule has the branches {', '.join(self.branches)} and the model "
-                f"{', '.join(branches)}: expected the same, in the same order"
+                f"{theirs}: expected the same, in the same order"
             )
 
     def mismatches(self, context: Context) -> tuple[str, ...]:
@@ -340,3 +342,13 @@ class Schedule:
             self.step_actions.tobytes(),
         )
         return (shape, cells, steps, self.legend, self.step_legend, self.branches, self.context)
+
+
+def _schedule(name: str, given: Any) -> Schedule:
+    """`given`, where it is a schedule."""
+    if not isinstance(given, Schedule):
+        raise ScheduleError(
+            f"{name} is {given!r:.40}, a {type(given).__name__}: expected a Schedule; "
+            "load_schedule reads one from a file"
+        )
+    return given

@@ -8,18 +8,14 @@ for 20 steps and three for 50; what is in --work is kept, so that a second start
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from caching import load_model, sample
+from caching import sample
 from caching.engine.fits import calibration_noise
 from caching.engine.run import Run
 from caching.measure.timing import setting_of
@@ -30,8 +26,8 @@ from caching.predict.calibration import psnr_db
 from caching.predict.fronts import SHIPPED, KnownFront
 from caching.predict.kept import For, shipped
 from caching.predict.response import Response
+from presets.shipping import GUIDANCE, begin, parser_of, say, setting_for, ship
 
-GUIDANCE = 2.0  # what the page opens with
 PICTURES, BEHIND = 8, 100
 """How many pictures, and how many of the pool are left to the response and to predictions."""
 ORDERS = (1, 2, 3, 4)
@@ -39,11 +35,6 @@ PROPOSED = 5
 ROUGH = 4
 """Rounds of the search for counts that are not run."""
 BETTER_DB = 0.02
-
-
-def say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
 
 
 class Measured:
@@ -114,21 +105,15 @@ def _proposed(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m presets.fronts", description=__doc__)
-    parser.add_argument("--steps", type=int, default=20)
+    parser = parser_of("fronts", __doc__, out=SHIPPED)
     parser.add_argument(
         "--counts", help="of computed steps to run, others by the response; default: all"
     )
     parser.add_argument("--runs", type=int, default=16, help="of each count")
     parser.add_argument("--pictures", type=int, default=6, help="of a response that is built")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--work", type=Path, default=Path("build/fronts"))
-    parser.add_argument("--out", type=Path, default=SHIPPED)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    model, began = load_model(), time.monotonic()
-    args.work.mkdir(parents=True, exist_ok=True)
-    of = For(model.weights_hash, args.steps, GUIDANCE, "ddim")
+    model, began = begin(args), time.monotonic()
+    of = setting_for(model, args.steps)
     name = f"{model.weights_hash}-{args.steps}"
     response = _response(model, of, args.work / f"response-{name}.npz", args.pictures)
     measured = Measured(model, args.steps, args.work / f"steps-{name}.jsonl")
@@ -146,11 +131,8 @@ def main() -> None:
         f"{response.source}; whole steps on {PICTURES} other pictures, {len(measured.known)} "
         f"schedules measured, {datetime.date.today():%Y-%m-%d}, {setting_of(model)}"
     )
-    args.out.mkdir(parents=True, exist_ok=True)
-    target = args.out / f"{model.name}-{args.steps}.npz"
     kept = KnownFront(of, response.error, response.span_error, tuple(found), source)
-    target.write_bytes(kept.to_bytes())
-    say(f"wrote {target}, {target.stat().st_size / 1024:.0f} KiB")
+    ship(model, args, kept.to_bytes())
 
 
 def _response(model: Model, of: For, stored: Path, pictures: int) -> Response:

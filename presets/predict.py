@@ -12,16 +12,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
-import sys
 import time
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from caching import load_model
 from caching.engine.fits import calibration_noise
 from caching.measure.timing import setting_of
 from caching.models.model import Model
@@ -29,14 +25,14 @@ from caching.predict.calibration import NO_RUNS, POOL, TOGETHER, Runs, calibrati
 from caching.predict.drawn import drawn
 from caching.predict.features import features
 from caching.predict.fit import FORECASTS
-from caching.predict.kept import SHIPPED, For, Kept
+from caching.predict.kept import SHIPPED, Kept
 from caching.predict.means import groups, means, measured
 from caching.predict.packed import pack
 from caching.predict.response import Response
 from caching.predict.widths import Judged, width_of
 from caching.schedule import Schedule
+from presets.shipping import GUIDANCE, begin, name_of, parser_of, say, setting_for, ship
 
-GUIDANCE = 2.0  # what the page opens with
 DRAW, TURNS = 4, 10
 """Seed of the schedules that set widths, and on how many times four pictures each runs."""
 WIDTHS = "; ranges set by "
@@ -70,14 +66,14 @@ def learned(model: Model, args: argparse.Namespace) -> Kept:
     ):
         if got.estimator is None:
             stored.write_bytes(got.response.to_bytes())
-            sys.stderr.write(f"response after {time.monotonic() - began:.0f} s\n")
+            say(f"response after {time.monotonic() - began:.0f} s")
             continue
         last, e = got, got.estimator
         if got.schedules > len(runs.psnr_db):
             np.savez(known, psnr_db=got.runs.psnr_db, pictures=got.runs.pictures)
-        sys.stderr.write(
+        say(
             f"{got.schedules} schedules after {time.monotonic() - began:.0f} s: left out in turn, "
-            f"Spearman {e.spearman:.4f}, median error {e.median_db:.2f} dB\n"
+            f"Spearman {e.spearman:.4f}, median error {e.median_db:.2f} dB"
         )
     assert last is not None and last.estimator is not None
     pictures = len(np.unique(last.runs.pictures))
@@ -85,8 +81,7 @@ def learned(model: Model, args: argparse.Namespace) -> Kept:
         f"{last.schedules} schedules on {pictures} pictures, {datetime.date.today():%Y-%m-%d}, "
         f"{setting_of(model)}"
     )
-    of = For(model.weights_hash, args.steps, GUIDANCE, "ddim")
-    return Kept(of, last.response, last.estimator, words)
+    return Kept(setting_for(model, args.steps), last.response, last.estimator, words)
 
 
 def fresh(kept: Kept, branches: tuple[str, ...], count: int) -> list[Schedule]:
@@ -122,7 +117,7 @@ def judged(model: Model, kept: Kept, args: argparse.Namespace) -> Judged:
         left = int(np.isnan(psnr[..., 0]).sum())
         if left % 20 == 0:
             np.savez(path, psnr_db=psnr, groups=which)
-            sys.stderr.write(f"{left} runs left after {time.monotonic() - began:.0f} s\n")
+            say(f"{left} runs left after {time.monotonic() - began:.0f} s")
     return Judged(psnr, which)
 
 
@@ -148,27 +143,19 @@ def widened(kept: Kept, by: Judged, branches: tuple[str, ...]) -> Kept:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m presets.predict", description=__doc__)
-    parser.add_argument("--steps", type=int, default=20)
+    parser = parser_of("predict", __doc__, out=SHIPPED)
     parser.add_argument("--schedules", type=int, default=1744)
     parser.add_argument("--pool", type=int, default=4 * POOL)
     parser.add_argument("--judged", type=int, default=120, help="schedules that set widths")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--work", type=Path, default=Path("build/predict"))
-    parser.add_argument("--out", type=Path, default=SHIPPED)
     parser.add_argument("--keep-learned", action="store_true", help="set widths of what ships")
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    model = load_model()
-    args.work.mkdir(parents=True, exist_ok=True)
-    args.out.mkdir(parents=True, exist_ok=True)
-    name = f"{model.name}-{args.steps}.npz"
-    kept = Kept.from_bytes((SHIPPED / name).read_bytes()) if args.keep_learned else None
+    model = begin(args)
+    shipped = SHIPPED / name_of(model, args.steps)
+    kept = Kept.from_bytes(shipped.read_bytes()) if args.keep_learned else None
     kept = kept or learned(model, args)
     made = widened(kept, judged(model, kept, args), model.branches)
-    (args.out / name).write_bytes(made.to_bytes())
-    size = (args.out / name).stat().st_size / 2**20
-    sys.stderr.write(f"{made.estimator.width}\nwrote {args.out / name}, {size:.1f} MiB\n")
+    say(f"{made.estimator.width}")
+    ship(model, args, made.to_bytes())
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ first steps:
   python -m caching export mine.json diffusers     the same for diffusers
 
 Every command has --help with examples, and --json for programs. Results go to the output, progress
-and reports to the error stream. Exit codes: 0 done, 2 bad input (with one line that says what).
+and reports to the error stream. Exit codes: 0 done, 2 bad input (with one line that says what), 130
+stopped by Ctrl-C.
 """
 
 

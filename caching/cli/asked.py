@@ -17,30 +17,31 @@ SHIPPED = "scenes-dit"
 OPENS_WITH, USUAL = 2.0, 4.0
 """Guidance: what the page opens with and what ships was made for; what DiT's authors take."""
 SAMPLER = "ddim"
+SAMPLERS = "ddim, ddim-diffusers, dpmsolver++, euler or ddpm"
+OF_FILE, ALWAYS = "the schedule's, else 20", "20"
+"""How many steps there are where none are asked for."""
 
 
-def add_picture(parser: argparse.ArgumentParser) -> None:
+def add_picture(parser: argparse.ArgumentParser, *, steps: str = OF_FILE) -> None:
     """The arguments that decide a picture apart from its schedule."""
     group = parser.add_argument_group("the picture")
     group.add_argument("--label", help="class number or name (default: 0)")
     group.add_argument("--seed", type=int, help="of the noise (default: 0)")
-    add_model(parser)
+    add_model(parser, steps=steps)
 
 
-def add_model(parser: argparse.ArgumentParser) -> None:
-    """The model and how it runs, whatever it draws."""
+def add_model(parser: argparse.ArgumentParser, *, steps: str = OF_FILE) -> None:
+    """The model and how it runs, whatever it draws; `steps` is their default in words."""
     group = parser.add_argument_group("the model and its run")
     group.add_argument(
         "--model", default=SHIPPED, help=f"{SHIPPED} (shipped), a diffusers folder or a hub id"
     )
-    group.add_argument(
-        "--steps", type=int, help="sampling steps (default: the schedule's, else 20)"
-    )
+    group.add_argument("--steps", type=int, help=f"sampling steps (default: {steps})")
     group.add_argument(
         "--guidance", type=float,
         help=f"default: {OPENS_WITH:g} for {SHIPPED}, as on the page; {USUAL:g} for others",
     )  # fmt: skip
-    group.add_argument("--sampler", help=f"default: {SAMPLER}")
+    group.add_argument("--sampler", help=f"{SAMPLERS} (default: {SAMPLER})")
     group.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     group.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
     add_kernels(group)
@@ -122,13 +123,13 @@ def sampler_of(asked: argparse.Namespace) -> str:
     return SAMPLER if asked.sampler is None else str(asked.sampler)
 
 
-def add_options(parser: argparse.ArgumentParser, of: str) -> None:
+def add_options(parser: argparse.ArgumentParser, of: str, *, listed: str = "`methods`") -> None:
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help=f"an option of {of}; may be given several times (see `methods`)",
+        help=f"an option of {of}; may be given several times (see {listed})",
     )
 
 

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("method", help="name of a method (see `methods`)")
     shared.add_options(parser, "the method")
     plans.add_learned(parser)
-    shared.add_model(parser)
+    shared.add_model(parser, steps=shared.ALWAYS)
 
 
 def act(asked: argparse.Namespace, terminal: Terminal) -> None:

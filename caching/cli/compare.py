@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caching.cli import asked as shared
 from caching.cli import plans
+from caching.cli.places import beside, check_places
 from caching.cli.run import record_of, tell_note, what
 from caching.cli.saved import as_saved
 from caching.cli.terminal import Terminal, plain, table
 from caching.errors import RequestError
 from caching.formats.tables import csv_of
+from caching.measure.result import NAMES
 from caching.versions import versions
 
 if TYPE_CHECKING:
+    from caching.engine.record import Run
     from caching.measure.comparison import Comparison
     from caching.models.model import Model
 
@@ -56,6 +60,9 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
 
     if not 0 <= asked.repeats <= 1000:
         raise RequestError(f"{asked.repeats} repeats were asked for, expected 0 to 1000.")
+    endings = (*(f"-{name}.png" for name in NAMES), ".json")
+    files = () if asked.out is None else beside("--out", asked.out, *endings)
+    check_places("--csv", asked.csv)
     model = shared.load(asked)
     asked = as_saved(asked, model, terminal)
     picture = shared.picture_of(asked, model)
@@ -76,8 +83,8 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
     assert found is not None
     tell_note(found.cached, terminal)
     value = values_of(model, found, chosen.recipe)
-    if asked.out:
-        _save(Path(asked.out), found, value)
+    if files:
+        _save(files, found, value)
     if asked.csv:
         shared.write(Path(asked.csv), _csv(value))
     terminal.result(value, _words(value))
@@ -159,14 +166,16 @@ def _csv(value: dict[str, Any]) -> str:
     return csv_of(("run", *names), rows)
 
 
-def _save(target: Path, found: Comparison, value: dict[str, Any]) -> None:
+def _save(files: Sequence[Path], found: Comparison, value: dict[str, Any]) -> None:
+    """Writes the pictures, in the order of `NAMES`, and the numbers."""
     from caching.formats.picture import png_of
 
-    for name, run in (("full", found.full), ("cached", found.cached), ("fewer", found.fewer)):
+    *pictures, numbers = files
+    for name, file in zip(NAMES, pictures, strict=True):
+        run: Run = getattr(found, name)
         request = {**value["request"], "steps": run.request.steps}
-        numbers = {k: v for k, v in value["runs"][name].items() if k not in ("total_ms", "macs")}
-        measured = {**numbers, "setting": value["setting"]}
+        mine = {k: v for k, v in value["runs"][name].items() if k not in ("total_ms", "macs")}
+        measured = {**mine, "setting": value["setting"]}
         png = png_of(run.image, run.painted, request, measured=measured, made_with=versions())
-        shared.write(target.with_name(f"{target.name}-{name}.png"), png)
-    text = json.dumps(plain(value), ensure_ascii=False, indent=1) + "\n"
-    shared.write(target.with_name(f"{target.name}.json"), text)
+        shared.write(file, png)
+    shared.write(numbers, json.dumps(plain(value), ensure_ascii=False, indent=1) + "\n")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from caching.cli import asked as shared
 from caching.cli import plans
 from caching.cli.evaluate_tables import report_words
+from caching.cli.places import check_places
 from caching.cli.terminal import Terminal
 from caching.errors import RequestError
 from caching.quality.record import Report, load_report, save_report, to_json
@@ -70,7 +71,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="only print a --report, by default the recorded one",
     )
     shared.add_model(parser)
-    parser.set_defaults(guidance=2.0)
 
 
 def act(asked: argparse.Namespace, terminal: Terminal) -> None:
@@ -98,6 +98,8 @@ def evaluated(asked: argparse.Namespace, terminal: Terminal) -> Report:
         )
     if asked.keep and not asked.reference:
         raise RequestError("--keep was given without a --reference folder.")
+    for option in ("out", "report", "keep"):
+        check_places(f"--{option}", getattr(asked, option))
     net = net_of(asked)  # before anything takes long
     lpips = Lpips.load() if asked.lpips else None
     model = shared.load(asked)
@@ -108,7 +110,7 @@ def evaluated(asked: argparse.Namespace, terminal: Terminal) -> Report:
         model,
         net,
         steps=asked.steps if asked.steps is not None else chosen.schedule.steps,
-        cfg_scale=asked.guidance,
+        cfg_scale=shared.guidance_of(asked),
         sampler=shared.sampler_of(asked),
         first_seed=FIRST_SEED if asked.seed is None else asked.seed,
         lpips=asked.lpips,
@@ -210,7 +212,7 @@ def command_of(asked: argparse.Namespace) -> str:
     words = ["python -m caching evaluate"]
     usual: dict[str, Any] = {
         "method": None, "schedule": None, "samples": 64, "seed": None, "features": "classifier",
-        "reference": None, "model": shared.SHIPPED, "steps": None, "guidance": 2.0,
+        "reference": None, "model": shared.SHIPPED, "steps": None, "guidance": None,
         "sampler": None, "device": "cpu", "threads": None,
     }  # fmt: skip
     for name, default in usual.items():

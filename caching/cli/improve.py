@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from caching.cli import asked as shared
 from caching.cli.learn import interrupted
+from caching.cli.places import check_places
 from caching.cli.terminal import Terminal
 from caching.errors import RequestError
 from caching.formats.importers import import_schedule
@@ -44,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pictures", type=int, default=32, help="measured (default: %(default)s)")
     parser.add_argument("--groups", type=int, default=8, help="they run in (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
-    shared.add_model(parser)
+    shared.add_model(parser, steps="the schedule's")
 
 
 def act(asked: argparse.Namespace, terminal: Terminal) -> None:
@@ -54,10 +55,14 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
         )
     if asked.trials is not None and asked.trials < 1:
         raise RequestError(f"{asked.trials} trials were asked for, expected 1 or more.")
+    check_places("--out", asked.out)
+    check_places("--storage", asked.storage)
 
+    from caching.engine.request import whole
     from caching.improve import Task, improve
     from caching.improve.score import Conditions
 
+    whole("seed", asked.seed, 0, 2**63 - 1)
     model = shared.load(asked)
     found = import_schedule(asked.file, blocks=model.blocks, branches=model.branches)
     schedule = found.schedule

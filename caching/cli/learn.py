@@ -17,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from caching.cli import asked as shared
+from caching.cli.places import check_places
 from caching.cli.terminal import Terminal
 from caching.errors import RequestError
 from caching.methods.base import Control, controls
@@ -53,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--iterations", metavar="N", help="when to end")
     parser.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: 0)")
     parser.add_argument("--out", "-o", type=Path, default=OUT, help="folder (default: %(default)s)")
-    shared.add_options(parser, "the training")
-    shared.add_model(parser)
+    shared.add_options(parser, "the training", listed="--list")
+    shared.add_model(parser, steps=shared.ALWAYS)
 
 
 def act(asked: argparse.Namespace, terminal: Terminal) -> None:
@@ -64,8 +65,16 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
         _list(terminal)
         return
     trainer = _trainer(asked)
-    model = shared.load(asked)
+    if shared.sampler_of(asked) != shared.SAMPLER:
+        raise RequestError(
+            f"sampler {asked.sampler!r:.60} was given, expected {shared.SAMPLER}: trainings run "
+            "as DiT's authors do; leave --sampler out."
+        )
     steps = 20 if asked.steps is None else asked.steps
+    check_places(
+        "--out", *(asked.out / f"{asked.training}-{steps}{end}" for end in (".json", ".npz"))
+    )
+    model = shared.load(asked)
     with interrupted() as stopped:
         learned = watched(
             trainer.learn(

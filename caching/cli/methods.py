@@ -29,7 +29,8 @@ examples:
   python -m caching methods brushes --json
   python -m caching methods --markdown README.md
 
-What stands in brackets behind a name is given to `run` and `compare` as --set name=value.
+What stands in brackets behind a method or a file format is given to the commands that take it as
+--set name=value.
 """
 
 WIDTH = 100

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caching.cli import asked as shared
 from caching.cli import plans
+from caching.cli.places import beside
 from caching.cli.saved import as_saved
 from caching.cli.terminal import Terminal, plain
 from caching.methods import method_of
@@ -29,8 +29,9 @@ examples:
   python -m caching run --schedule router.pt --set theta=0.5 --model facebook/DiT-XL-2-256
   python -m caching run --method fbcache --set threshold=0.1 --json
 
-The PNG and the JSON carry the schedule and the request: any command takes either as --schedule, and
-`run` and `compare` take class, seed, guidance and sampler from it where none are asked for.
+The PNG and the JSON carry the schedule and the request: every command that takes a schedule takes
+either, and `run` and `compare` take class, seed, guidance and sampler from it where none are asked
+for.
 """
 
 
@@ -50,6 +51,7 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
     from caching.engine.run import Run, iter_sample
     from caching.formats.picture import png_of
 
+    png, text = beside("--out", asked.out, ".png", ".json")
     model = shared.load(asked)
     asked = as_saved(asked, model, terminal)
     picture = shared.picture_of(asked, model)
@@ -63,16 +65,13 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
     assert run is not None
     tell_note(run, terminal)
     record = record_of(model, run, chosen.recipe)
-    target = Path(asked.out)
-    png = target.with_name(target.name + ".png")
     measured = {"work": run.cost.work, "total_ms": record["total_ms"], "setting": record["setting"]}
     data = png_of(
         run.image, run.painted, record["request"], measured=measured, made_with=versions()
     )
     shared.write(png, data)
-    text = json.dumps(plain(record), ensure_ascii=False, indent=1) + "\n"
-    shared.write(target.with_name(target.name + ".json"), text)
-    record["files"] = [str(png), str(target.with_name(target.name + ".json"))]
+    shared.write(text, json.dumps(plain(record), ensure_ascii=False, indent=1) + "\n")
+    record["files"] = [str(png), str(text)]
     terminal.result(record, _words(record))
 
 

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caching.cli import asked as shared
+from caching.cli.places import check_places
 from caching.cli.study_tables import published_words, study_words
 from caching.cli.terminal import Terminal
 from caching.errors import ModelError, RequestError
+from caching.methods import method_of
 from caching.study.published import PUBLISHED
 from caching.study.store import SHIPPED, Study, load_study, save_study
 
@@ -58,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--model", default=shared.SHIPPED, help="default: %(default)s")
     group.add_argument("--steps", type=int, default=20, help="default: %(default)s")
     group.add_argument("--guidance", type=float, default=2.0, help="default: %(default)s")
-    group.add_argument("--sampler", default="ddim", help="default: %(default)s")
+    group.add_argument(
+        "--sampler", default="ddim", help=f"{shared.SAMPLERS} (default: %(default)s)"
+    )
     group.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
     group.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
     shared.add_kernels(group)
@@ -68,7 +72,7 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
     if asked.published:
         tables = [dataclasses.asdict(one) for one in PUBLISHED]
         terminal.result({"published": tables}, published_words(PUBLISHED))
-    elif asked.show:
+    elif asked.show is not None:
         study = load_study(Path(asked.show))
         terminal.result(dataclasses.asdict(study), study_words(study))
     else:
@@ -87,7 +91,8 @@ def _conducted(asked: argparse.Namespace, terminal: Terminal) -> Study:
     from caching.study.ledger import Ledger
     from caching.study.summary import summarise
 
-    names = chosen_methods(asked.methods.split(",") if asked.methods else None)
+    names = chosen_methods(None if asked.methods is None else asked.methods.split(","))
+    forgotten = () if asked.again is None else forgotten_of(asked.again)
     targets = targets_of(asked.speedups)
     for name, value, least, most in (
         ("seeds", asked.seeds, 1, 100_000),
@@ -96,12 +101,14 @@ def _conducted(asked: argparse.Namespace, terminal: Terminal) -> Study:
     ):
         if not least <= value <= most:
             raise RequestError(f"{value} {name} were asked for, expected {least} to {most}.")
+    check_places("--out", asked.out)
+    check_places("--work", Path(asked.work) / "study.jsonl")
     model = shared.load(asked)
     conditions = conditions_of(asked, model)
     ledger = Ledger(Path(asked.work), conditions)
     if ledger.unread:
         terminal.say(f"{ledger.unread} lines of {ledger.path} cannot be read and are left out.")
-    for name in asked.again.split(",") if asked.again else ():
+    for name in forgotten:
         ledger.again(name)
     # Where bars cannot be written over, the line after each row is enough.
     show = terminal.progress if terminal.err.isatty() else lambda *_: None
@@ -147,6 +154,17 @@ def targets_of(text: str) -> tuple[float, ...]:
             f"speed-ups {text!r:.60} were given, expected numbers above 1 such as {SPEEDUPS}."
         )
     return tuple(found)
+
+
+def forgotten_of(text: str) -> tuple[str, ...]:
+    """ "fora,even-steps" as names of methods and rivals."""
+    from caching.study.rivals import EVEN, PLAIN, RANDOM
+
+    found = tuple(text.split(","))
+    for name in found:
+        if name not in (EVEN, PLAIN, RANDOM):
+            method_of(name)  # refuses what is none
+    return found
 
 
 def conditions_of(asked: argparse.Namespace, model: Any) -> Conditions:

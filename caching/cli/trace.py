@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from caching.cli import asked as shared
+from caching.cli.places import check_places
 from caching.cli.terminal import Terminal
 
 NAME = "trace"
@@ -17,12 +18,12 @@ examples:
   python -m caching trace --steps 20 --json -q > trace.json
 
 A row per step, block, branch and lag: relative L1, relative L2 and cosine of the output before its
-gate against that of `lag` steps before. SmoothCache's threshold reads the same numbers.
+gate against that of `lag` steps before. SmoothCache's threshold is on the first of them.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    shared.add_picture(parser)
+    shared.add_picture(parser, steps=shared.ALWAYS)
     parser.add_argument("--lags", type=int, default=3, help="steps to look back (default: 3)")
     parser.add_argument("--out", "-o", metavar="FILE", help="a file instead of the output")
 
@@ -33,6 +34,7 @@ def act(asked: argparse.Namespace, terminal: Terminal) -> None:
     from caching.formats.tables import trace_csv
 
     lags = whole("lags", asked.lags, 1, MAX_LAGS)
+    check_places("--out", asked.out)
     model = shared.load(asked)
     picture = shared.picture_of(asked, model)
     steps = asked.steps if asked.steps is not None else 20

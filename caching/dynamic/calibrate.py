@@ -48,14 +48,14 @@ class FullStep:
 def full_steps(
     model: Model,
     *,
-    steps: int = 20,
+    steps: int | None = None,
     cfg_scale: float = 4.0,
     sampler: str = "ddim",
     pictures: int = 4,
     tell: Callable[[str, int, int], None] | None = None,
     stopped: Callable[[], bool] | None = None,
 ) -> Iterator[FullStep]:
-    """Full runs of one picture each, of labels and noise of their own.
+    """Full runs of one picture each, 20 steps or `steps`, of labels and noise of their own.
 
     Raises:
         RequestError: steps, guidance, sampler or number of pictures out of range.
@@ -69,7 +69,7 @@ def full_steps(
     from caching.engine.samplers import make_sampler
 
     request, full, _ = prepare(model, None, label=0, steps=steps, cfg_scale=cfg_scale)
-    pictures = whole("pictures", pictures, 1, 10_000)
+    steps, pictures = request.steps, whole("pictures", pictures, 1, 10_000)
     family, classes = model.family, len(model.class_names)
     channels = family.latent_shape[0]
     noise = calibration_noise(model, pictures)

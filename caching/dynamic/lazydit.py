@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from caching.checks import as_array
 from caching.dynamic.base import Choice, Decider, Facts, Policy, View
 from caching.errors import ScheduleError
 from caching.fields import number_field
@@ -44,7 +45,7 @@ class LazyDiT(Policy):
         number_field(self, "threshold", 0, 1)
         if self.weights is None:
             return
-        given = np.asarray(self.weights)
+        given = as_array("lazydit: weights", self.weights)
         if given.dtype.kind != "f" or given.ndim != 4 or not np.isfinite(given).all():
             raise ScheduleError(
                 f"lazydit: weights are {given.dtype} {given.shape}: expected finite floats "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from caching.actions.base import StepAction
@@ -54,7 +54,9 @@ class MagCache(Policy):
         """With the ratios of full runs of `model`; see `calibrate.magcache_ratios`."""
         from caching.dynamic.calibrate import magcache_ratios
 
-        return cls(threshold, most, retain, magcache_ratios(model, **asked))
+        # Made first: it refuses what it is given before runs take their time.
+        policy = cls(threshold, most, retain)
+        return replace(policy, ratios=magcache_ratios(model, **asked))
 
     @property
     def step_legend(self) -> tuple[StepAction, ...]:

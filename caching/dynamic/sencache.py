@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -72,7 +72,9 @@ class SenCache(Policy):
         """With the tables of full runs of `model`; see `calibrate.sencache_tables`."""
         from caching.dynamic.calibrate import sencache_tables
 
-        return cls(start, main, most, retain, *sencache_tables(model, **asked))
+        policy = cls(start, main, most, retain)  # refuses what it is given before runs take time
+        timesteps, j_x, j_t = sencache_tables(model, **asked)
+        return replace(policy, timesteps=timesteps, j_x=j_x, j_t=j_t)
 
     @property
     def step_legend(self) -> tuple[StepAction, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -47,7 +47,8 @@ class TeaCache(Policy):
         """With the polynomial of full runs of `model`; see `calibrate.teacache_polynomial`."""
         from caching.dynamic.calibrate import teacache_polynomial
 
-        return cls(threshold, teacache_polynomial(model, **asked))
+        policy = cls(threshold)  # refuses what it is given before runs take their time
+        return replace(policy, coefficients=teacache_polynomial(model, **asked))
 
     @property
     def title(self) -> str:

@@ -13,6 +13,7 @@ from caching.formats.words import counted
 from caching.marks import COVERED, LOWERED, PARTLY
 from caching.measure.cost import Cost
 from caching.measure.trace import Trace
+from caching.readonly import read_only
 from caching.schedule import Schedule
 
 
@@ -43,10 +44,15 @@ class StepEvent:
     choice: Choice | None = None
     resumed: bool = False
 
+    def __post_init__(self) -> None:
+        read_only(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Run:
     """A finished run: the pictures and the whole record of how they came about.
+
+    Its NumPy arrays cannot be written to; copy one to change it.
 
     Attributes:
         request: what was asked for, apart from the schedule.
@@ -83,6 +89,9 @@ class Run:
     policy: Policy | None = None
     choices: tuple[Choice, ...] = ()
     resumed_from: int = 0
+
+    def __post_init__(self) -> None:
+        read_only(self)
 
     @property
     def image(self) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from caching.context import MAX_TEXT
 from caching.errors import RequestError
 from caching.models.model import Model
 from caching.schedule import Context, Schedule
@@ -56,9 +57,16 @@ def whole(name: str, value: object, least: int, most: int) -> int:
     return number
 
 
+def _several(given: Any) -> bool:
+    """Whether it is one for each picture rather than one alone."""
+    if isinstance(given, np.ndarray):
+        return given.ndim > 0
+    return isinstance(given, Sequence) and not isinstance(given, str | bytes)
+
+
 def _labels(model: Model, label: Any) -> tuple[int, ...]:
     """A class number or name, or a sequence of them -> labels (N,)."""
-    if isinstance(label, str) or not isinstance(label, Sequence | np.ndarray):
+    if not _several(label):
         return (model.label_of(label),)
     if not len(label):
         raise RequestError("no label was given, expected a class number, a name, or several.")
@@ -67,7 +75,7 @@ def _labels(model: Model, label: Any) -> tuple[int, ...]:
 
 def _seeds(seed: Any, count: int) -> tuple[int, ...]:
     """One seed, counted up, or a sequence with one for each -> seeds (N,)."""
-    if isinstance(seed, str) or not isinstance(seed, Sequence | np.ndarray):
+    if not _several(seed):
         first = whole("seed", seed, 0, 2**63 - 1)
         return tuple(whole("seed", first + i, 0, 2**63 - 1) for i in range(count))
     if len(seed) != count:
@@ -83,10 +91,28 @@ def check_kind(name: str, value: Any, kind: Any, expected: str) -> None:
         )
 
 
+def check_model(given: Any) -> None:
+    """RequestError unless it is a model."""
+    if not isinstance(given, Model):
+        raise RequestError(
+            f"a {type(given).__name__} was given as the model, expected a Model; make one with "
+            "load_model or Model.from_modules."
+        )
+
+
+def check_schedule(given: Any) -> None:
+    """RequestError unless it is a schedule."""
+    if not isinstance(given, Schedule):
+        raise RequestError(
+            f"a {type(given).__name__} was given as the schedule, expected a Schedule; "
+            "load_schedule reads one from a file."
+        )
+
+
 def real(name: str, value: Any, least: float, most: float) -> float:
     """`value` as a float if it is a number in least..most; RequestError otherwise."""
     number = math.nan
-    if not isinstance(value, bool | str):
+    if not isinstance(value, bool | np.bool_ | str):
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError):
@@ -109,7 +135,9 @@ def noise_of(model: Model, seeds: Sequence[int]) -> Tensor:
 def _given(model: Model, latents: Any, count: int) -> tuple[Tensor, str]:
     """Latents (N, C, h, w) as a float32 copy of their own, and a hash of them."""
     try:
-        given = torch.as_tensor(latents).detach()
+        # An array is copied: of one that cannot be written to torch warns.
+        given = torch.tensor(latents) if isinstance(latents, np.ndarray) else latents
+        given = torch.as_tensor(given).detach()
     except (TypeError, ValueError, RuntimeError) as error:
         raise RequestError(
             f"latents are a {type(latents).__name__}, expected an array or tensor of floats."
@@ -156,16 +184,9 @@ def prepare(
             where one belongs.
         ScheduleError: the schedule is for another step count or model shape.
     """
-    if not isinstance(model, Model):
-        raise RequestError(
-            f"a {type(model).__name__} was given as the model, expected a Model; make one with "
-            "load_model or Model.from_modules."
-        )
-    if schedule is not None and not isinstance(schedule, Schedule):
-        raise RequestError(
-            f"a {type(schedule).__name__} was given as the schedule, expected a Schedule or None; "
-            "load_schedule reads one from a file."
-        )
+    check_model(model)
+    if schedule is not None:
+        check_schedule(schedule)
     labels = _labels(model, label)
     if steps is None:
         steps = schedule.steps if schedule is not None else 20
@@ -211,7 +232,7 @@ def context_of(request: Request, timesteps: tuple[float, ...]) -> Context:
         steps=request.steps,
         sampler=request.sampler,
         timesteps=timesteps,
-        model_id=request.model,
+        model_id=request.model[-MAX_TEXT:],  # the end of a path says more than its beginning
         model_hash=request.config_hash,
         guidance="doubled batch" if request.passes == 2 else "none",
         dtype=request.dtype,

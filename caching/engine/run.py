@@ -28,6 +28,7 @@ from caching.engine.request import (
 )
 from caching.engine.running import RunningStep, Stopped
 from caching.engine.samplers import Sampler, make_sampler, timeline_of
+from caching.engine.smaller import make_ready
 from caching.engine.states import Snapshot, States
 from caching.engine.view import EngineView
 from caching.errors import RequestError, ScheduleError
@@ -86,7 +87,7 @@ def iter_sample(
         latents: starting noise (N, C, h, w) instead of a seed.
         steps: must equal the schedule's; without either, 20.
         cfg_scale: guidance; above 1 every step runs conditional and null in one doubled batch.
-        sampler: a name in `SAMPLERS`.
+        sampler: "ddim", "ddim-diffusers", "dpmsolver++", "euler" or "ddpm".
         policy: decides step by step while the run goes on; the schedule must then be full.
         fits: where fitted tables of calibrated predictors are kept; without it they are fitted for
             this run alone, on full runs of other seeds.
@@ -210,6 +211,7 @@ def _steps(
         steps, solver.timesteps, model.blocks, model.branches, request.passes, family.width
     )
     decider = job.policy.begin(facts) if job.policy is not None else None
+    make_ready(family, given, schedule, decider, rows=len(labels))
     if job.policy is not None and not job.policy.legend:
         executor.depth = 0  # no cell is going to be estimated, so no output is kept
     recorder = None

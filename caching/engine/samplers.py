@@ -6,6 +6,7 @@ A sampler is made fresh for every run, so nothing of one run can reach the next.
 import copy
 import itertools
 import json
+import operator
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -220,12 +221,16 @@ def make_sampler(
     """
     if not isinstance(name, str) or name not in SAMPLERS:
         raise RequestError(
-            f"sampler {name!r} is not known, expected one of: {', '.join(SAMPLERS)}."
+            f"sampler {name!r:.60} is not known, expected one of: {', '.join(SAMPLERS)}."
         )
     # More steps than the noise schedule has timesteps would visit some of them twice.
     most = min(MAX_STEPS, int(noise.get("num_train_timesteps", MAX_STEPS)))
-    if not 1 <= steps <= most:
-        raise RequestError(f"{steps} steps were asked for, expected 1 to {most}.")
+    try:
+        count = operator.index(steps)
+    except TypeError:
+        count = 0
+    if not 1 <= count <= most:
+        raise RequestError(f"{steps!r:.40} steps were asked for, expected 1 to {most}.")
     info = SAMPLERS[name]
     if info.stochastic:
         warnings.warn(
@@ -235,6 +240,6 @@ def make_sampler(
             stacklevel=3,
         )
     if info.make is None:
-        return RespacedDDIM.make(noise, steps)
+        return RespacedDDIM.make(noise, count)
     config = {**noise, "variance_type": "fixed_small"} if name == "ddpm" else noise
-    return DiffusersSampler(info.make(config), steps, device, seed)
+    return DiffusersSampler(info.make(config), count, device, seed)

@@ -19,6 +19,13 @@ _MAX_DIGITS = 15  # every whole number up to 15 digits is exact in a float, so a
 _BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
+def path_of(given: Any) -> Path:
+    """The path that was given; raises ScheduleError where it is none."""
+    if not isinstance(given, str | os.PathLike):
+        raise ScheduleError(f"a {type(given).__name__} was given as path: expected a file's path")
+    return Path(given)
+
+
 def read_json(source: str | os.PathLike[str] | bytes) -> Any:
     """The JSON value in a file (path) or in bytes.
 
@@ -26,7 +33,7 @@ def read_json(source: str | os.PathLike[str] | bytes) -> Any:
         ScheduleError: not a readable file, over 4 MiB, not UTF-8, not JSON, nested deeper than 8,
             a key given twice, NaN or Infinity, or a number of more than 15 digits.
     """
-    data = source if isinstance(source, bytes) else _read_file(Path(source))
+    data = source if isinstance(source, bytes) else _read_file(path_of(source))
     if len(data) > MAX_BYTES:
         raise _too_large(len(data))
     try:

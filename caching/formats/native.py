@@ -45,7 +45,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
@@ -86,18 +86,22 @@ def load_schedule_file(path_or_bytes: str | os.PathLike[str] | bytes) -> Schedul
 
 def save_schedule_file(schedule: Schedule, path: str | os.PathLike[str]) -> None:
     """Writes a schedule as a native file; a file of that name is replaced as a whole or not."""
-    target = Path(path)
+    target = bounded.path_of(path)
+    if not target.name:
+        raise ScheduleError(f"{str(path)!r} was given as path: expected that of a file")
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
         partial.write_text(dumps(schedule), encoding="utf-8", newline="\n")
         os.replace(partial, target)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter of letters that no name may have
+        reason = getattr(error, "strerror", None) or error
         raise ScheduleError(
-            f"{str(target)!r} cannot be written ({error.strerror}): check the folder and its "
+            f"{str(target)!r:.200} cannot be written ({reason}): check the folder and its "
             "permissions"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError, ValueError):
+            partial.unlink()
 
 
 def dumps(schedule: Schedule, locks: NDArray[np.bool_] | None = None) -> str:

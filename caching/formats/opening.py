@@ -7,7 +7,8 @@ import warnings
 from typing import Any, Protocol
 
 from caching.context import Context
-from caching.errors import RequestError, ScheduleError
+from caching.errors import RequestError
+from caching.formats.bounded import path_of
 from caching.formats.importers import import_schedule
 from caching.formats.words import counted
 from caching.schedule import Schedule
@@ -45,8 +46,7 @@ def load_schedule(
         UserWarning: made for a model of another config or at another dtype; cells of step 0 that
             the file reuses and that had to be computed; what no schedule can say.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise ScheduleError(f"a {type(path).__name__} was given as path: expected a file's path")
+    path = path_of(path)
     if not hasattr(model, "config_hash"):
         raise RequestError(
             f"a {type(model).__name__} was given as the model, expected a Model; make one with "

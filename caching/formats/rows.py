@@ -75,8 +75,10 @@ def decode(rows: Sequence[str], letters: str, branches: Sequence[str]) -> NDArra
             message names the cell.
     """
     width = len(branches)
-    if isinstance(rows, str) or not rows or len(rows) % width:
-        given = "one text" if isinstance(rows, str) else f"{len(rows)} rows"
+    is_list = isinstance(rows, Sequence) and not isinstance(rows, str | bytes)
+    if not is_list or not rows or len(rows) % width:
+        given = f"{len(rows)} rows" if is_list else f"a {type(rows).__name__}"
+        given = "one text" if isinstance(rows, str) else given
         raise ScheduleError(
             f"{given} given: expected one row for each of {', '.join(branches)} in every block"
         )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from caching.engine.request import whole
 from caching.formats.native import dumps
 from caching.improve.moves import SIZES, Ground, Move, filled, ground_of, moved
 from caching.improve.record import Entry, Record
@@ -103,9 +104,10 @@ def improve(
 
     Raises:
         ScheduleError: the grid is of another model, or nothing in it can be moved.
-        RequestError: the storage is no record of a search.
+        RequestError: the storage is no record of a search, or the seed no whole number from 0 on.
     """
     of = task.conditions
+    whole("seed", task.seed, 0, 2**63 - 1)
     task.schedule.check_fits(steps=of.steps, blocks=model.blocks, branches=model.branches)
     schedule, numbers = _with(task.schedule, task.brushes)
     task = replace(task, schedule=schedule)

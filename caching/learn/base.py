@@ -24,6 +24,7 @@ Stop = Callable[[], bool]
 """Says whether the training should stop; asked at every iteration."""
 
 MAX_CURVE = 200  # points of a curve in a file
+MAX_SEED = 2**62  # others are counted up from it
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +157,13 @@ class Trainer(ABC):
         Raises:
             RequestError: a value out of range, before anything is trained.
         """
-        if steps < 2:
+        from caching.engine.request import MAX_GUIDANCE, MAX_STEPS, check_model, real, whole
+
+        check_model(model)
+        if isinstance(steps, int) and steps < 2:
             raise RequestError(f"{self.name}: {steps} steps were given, expected at least 2.")
+        steps, seed = whole("steps", steps, 2, MAX_STEPS), whole("seed", seed, 0, MAX_SEED)
+        cfg_scale = real("guidance", cfg_scale, 0, MAX_GUIDANCE)
         if not self.takes_data:
             data = None
         elif data is not None:

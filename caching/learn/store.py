@@ -105,6 +105,8 @@ def load_learned(path: Path) -> Learned:
     Raises:
         RequestError: the files are missing, too large, damaged or of another kind.
     """
+    if not path.name:
+        raise RequestError(f"{str(path)!r} was given, expected the .json of what was learned.")
     arrays = path.with_suffix(".npz")
     for one, most in ((path, MAX_TEXT_BYTES), (arrays, MAX_ARRAY_BYTES)):
         if not one.is_file():

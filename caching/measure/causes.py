@@ -41,6 +41,7 @@ from caching.models.model import Model
 from caching.predict.adjoint import coefficients
 from caching.predictors.base import Combination
 from caching.predictors.reuse import Reuse
+from caching.readonly import read_only
 from caching.schedule import Schedule
 
 HELD_MIB = 2048.0
@@ -66,6 +67,9 @@ class Causes:
     steps: np.ndarray
     error: float
     rest: float
+
+    def __post_init__(self) -> None:
+        read_only(self)
 
     @property
     def shares(self) -> np.ndarray:
@@ -154,7 +158,7 @@ def causes(
         with torch.no_grad():
             gap = _pixels(model, final) - _pixels(model, target)
             squares = gap.square().mean(1)[0].double()
-        inside = torch.from_numpy(mask).to(gap.device)
+        inside = torch.tensor(mask).to(gap.device)
         error, everywhere = float(squares[inside].mean()), float(squares.sum())
         cells, whole = trace.backward(final, _pixels(model, target), inside)
     cells[schedule.computed | schedule.covered] = np.nan
@@ -182,7 +186,7 @@ def measured(
     base = sample(model, None, steps=schedule.steps, **asked)
     with torch.no_grad():
         full = _pixels(model, base.latents.to(model.device))
-    inside = torch.from_numpy(mask).to(full.device)
+    inside = torch.tensor(mask).to(full.device)
     for one in (schedule, schedule.paint(cells, 0)):
         if stopped is not None and stopped():
             raise Stopped("measuring the region was stopped between two runs.")

@@ -11,7 +11,7 @@ import torch
 
 from caching.actions.base import Key, Pair, Probed
 from caching.engine.plan import make_plan, peak_bytes, ran_cells, renewed_cells
-from caching.engine.request import whole
+from caching.engine.request import check_model, check_schedule, whole
 from caching.models.model import Model
 from caching.schedule import Schedule
 
@@ -161,8 +161,11 @@ def cost_of(model: Model, schedule: Schedule, *, images: int = 1, passes: int = 
 
     Raises:
         ScheduleError: the schedule is for another number of blocks or other branches.
-        RequestError: `images` or `passes` out of range.
+        RequestError: `images` or `passes` out of range, or no model or schedule.
     """
+    check_model(model)
+    check_schedule(schedule)
+    images, passes = whole("images", images, 1, 2**31), whole("passes", passes, 1, 2)
     key = (schedule, images, passes)
     with _LOCK:
         known = _KNOWN.setdefault(model.family, OrderedDict())
@@ -170,7 +173,6 @@ def cost_of(model: Model, schedule: Schedule, *, images: int = 1, passes: int = 
             known.move_to_end(key)
             return known[key]
     schedule.check_fits(blocks=model.blocks, branches=model.branches)
-    images, passes = whole("images", images, 1, 2**31), whole("passes", passes, 1, 2)
     cost = _cost_of(model, schedule, images, passes)
     with _LOCK:
         known[key] = cost

@@ -14,6 +14,7 @@ from torchmetrics.functional.image import (
 from caching.engine.request import Request
 from caching.engine.run import Run
 from caching.errors import RequestError
+from caching.readonly import read_only
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,9 @@ class Fidelity:
     latent_rel_l2: float
     drift: np.ndarray  # float64 (S,), relative L2 of the predicted clean latents after each step
 
+    def __post_init__(self) -> None:
+        read_only(self)
+
 
 def picture_fidelity(picture: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
     """PSNR in dB and SSIM of two pictures uint8 (H, W, 3)."""
@@ -35,7 +39,10 @@ def picture_fidelity(picture: np.ndarray, reference: np.ndarray) -> tuple[float,
         )
     if np.array_equal(picture, reference):
         return math.inf, 1.0
-    a, b = (torch.from_numpy(x).permute(2, 0, 1)[None].float() for x in (picture, reference))
+    # Copies: torch warns of a view of what cannot be written to.
+    a, b = (
+        torch.from_numpy(x.astype(np.float32)).permute(2, 0, 1)[None] for x in (picture, reference)
+    )
     psnr = float(peak_signal_noise_ratio(a, b, data_range=255.0))
     ssim = structural_similarity_index_measure(a, b, data_range=255.0)
     assert isinstance(ssim, torch.Tensor)  # a tuple only when intermediate maps are asked for
@@ -50,9 +57,15 @@ def fidelity(run: Run, reference: Run) -> Fidelity:
     is full, so that two cached runs may be, too.
 
     Raises:
-        RequestError: model, label, seed or given latents, sampler, guidance or dtype differ, so
-            that the comparison would show something other than the schedule.
+        RequestError: one of them is no Run; or model, label, seed or given latents, sampler,
+            guidance, dtype or `Speed` differ, so that the comparison would show something other
+            than the schedule.
     """
+    for name, given in (("run", run), ("reference", reference)):
+        if not isinstance(given, Run):
+            raise RequestError(
+                f"{name} is a {type(given).__name__}, expected a Run, as `sample` returns it."
+            )
     mine, other = run.request, reference.request
     pairs = {
         f.name: (getattr(mine, f.name), getattr(other, f.name))

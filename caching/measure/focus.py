@@ -27,6 +27,7 @@ from caching.engine.request import prepare
 from caching.engine.samplers import make_sampler
 from caching.errors import RequestError, StochasticSamplerWarning
 from caching.models.model import Model
+from caching.readonly import read_only
 
 RIM = 16  # of the side, one part in so many is rim
 
@@ -44,6 +45,9 @@ class Focus:
     received: np.ndarray
     foreground: np.ndarray
     picture: np.ndarray
+
+    def __post_init__(self) -> None:
+        read_only(self)
 
     @property
     def lift(self) -> np.ndarray:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from caching.readonly import read_only
+
 if TYPE_CHECKING:  # a page opens with recorded ones before torch is loaded
     from torch import Tensor
 
@@ -31,6 +33,9 @@ class Path:
     points: np.ndarray
     explained: np.ndarray
 
+    def __post_init__(self) -> None:
+        read_only(self)
+
 
 @dataclass(frozen=True, eq=False)
 class Likeness:
@@ -43,6 +48,9 @@ class Likeness:
 
     products: np.ndarray
     share: float = 1.0
+
+    def __post_init__(self) -> None:
+        read_only(self)
 
     @property
     def steps(self) -> int:

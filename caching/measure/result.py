@@ -19,6 +19,7 @@ from caching.errors import RequestError
 from caching.formats.native import dumps, load_schedule_file
 from caching.measure.decoded import Decoded
 from caching.predict.proxy import Tables
+from caching.readonly import read_only
 from caching.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ class Pictures:
     frames: np.ndarray  # uint8 (F, H, W, 3), predicted clean pictures, the last is the final one
     steps: tuple[int, ...]  # (F,), the step each frame was taken after
 
+    def __post_init__(self) -> None:
+        read_only(self)
+
     @property
     def final(self) -> np.ndarray:
         last: np.ndarray = self.frames[-1]
@@ -92,6 +96,9 @@ class Result:
     # (L, R, S, S) inner products of the full run's branch outputs, see caching.measure.likeness
     products: np.ndarray | None = None
     recorded: str | None = None  # "recorded on …, 2026-11-21"; None: this session's own run
+
+    def __post_init__(self) -> None:
+        read_only(self)
 
 
 def _pictures(run: Run, decoded: Decoded) -> Pictures:

@@ -21,6 +21,7 @@ from caching.engine.run import Run, iter_sample
 from caching.measure.cost import branch_macs
 from caching.measure.timing_fit import counts_of, drawn_steps, fit_parts
 from caching.models.model import Model
+from caching.readonly import read_only
 from caching.schedule import Schedule
 
 LEAST_SHARE = 0.2
@@ -39,6 +40,9 @@ class BranchTimes:
     busy_ms: float = 0.0  # what a step takes beyond fixed_ms where any branch is computed
     # What a run takes once, without its modulation: that is kept from the run before.
     start_ms: float = 0.0
+
+    def __post_init__(self) -> None:
+        read_only(self)
 
     def anchored(self, full_ms: float, steps: int) -> BranchTimes:
         """In the same proportions, with a full run that takes as long as one did just now.

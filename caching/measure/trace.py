@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from caching.measure.likeness import Gatherer, Likeness
+from caching.readonly import read_only
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +25,9 @@ class Trace:
     rel_l2: np.ndarray  # float32 (S, L, R, K)
     cosine: np.ndarray  # float32 (S, L, R, K)
     likeness: Likeness  # of all pairs of steps
+
+    def __post_init__(self) -> None:
+        read_only(self)
 
 
 class Recorder:

@@ -10,7 +10,6 @@ from typing import TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from caching.errors import ModelError
 from caching.models.speed import ATTENTION
@@ -18,12 +17,36 @@ from caching.models.speed import ATTENTION
 Attention: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(q (N, heads, k, d), k and v (N, heads, T, d)) -> (N, heads, k, d)."""
 
-BACKENDS = {
-    "math": SDPBackend.MATH,
-    "flash": SDPBackend.FLASH_ATTENTION,
-    "efficient": SDPBackend.EFFICIENT_ATTENTION,
-    "cudnn": SDPBackend.CUDNN_ATTENTION,
-}
+# Called as themselves: what torch.nn.attention.sdpa_kernel asks for holds for the whole process, so
+# that models in two threads got each other's kernel, or left theirs behind for good.
+_ATEN = torch.ops.aten
+
+
+def _math(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    out: Tensor = _ATEN._scaled_dot_product_attention_math.default(q, k, v)[0]
+    return out
+
+
+def _flash(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    on_cpu, elsewhere = (
+        _ATEN._scaled_dot_product_flash_attention_for_cpu,
+        _ATEN._scaled_dot_product_flash_attention,
+    )
+    out: Tensor = (on_cpu if q.device.type == "cpu" else elsewhere).default(q, k, v)[0]
+    return out
+
+
+def _efficient(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    # Derivatives need the logarithms of the sums.
+    sums = torch.is_grad_enabled()
+    out: Tensor = _ATEN._scaled_dot_product_efficient_attention.default(q, k, v, None, sums)[0]
+    return out
+
+
+def _cudnn(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    sums = torch.is_grad_enabled()
+    out: Tensor = _ATEN._scaled_dot_product_cudnn_attention.default(q, k, v, None, sums)[0]
+    return out
 
 
 def products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -34,20 +57,14 @@ def products(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return torch.bmm(scores.softmax(-1), v).view(*of_all, -1, v.shape[-1])
 
 
-def _by(name: str) -> Attention:
-    if name == "auto":
-        return F.scaled_dot_product_attention
-    if name == "products":
-        return products
-    backend = BACKENDS[name]
-
-    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        # torch keeps this choice for the whole process; another thread's attention of the model's
-        # own choice may meet it, and be right by another kernel.
-        with sdpa_kernel(backend):
-            return F.scaled_dot_product_attention(q, k, v)
-
-    return attend
+KERNELS: dict[str, Attention] = {
+    "auto": F.scaled_dot_product_attention,
+    "math": _math,
+    "flash": _flash,
+    "efficient": _efficient,
+    "cudnn": _cudnn,
+    "products": products,
+}
 
 
 @torch.no_grad()
@@ -57,7 +74,7 @@ def _works(name: str, like: Tensor) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's reasons, once for each of its kernels
-            _by(name)(q, q, q)
+            KERNELS[name](q, q, q)
     except RuntimeError:
         return False
     return True
@@ -81,4 +98,4 @@ def attention_of(name: str, like: Tensor) -> Attention:
             f"{heads} heads of {width} over {tokens} tokens in "
             f"{str(like.dtype).removeprefix('torch.')}, expected one of: {usable}."
         )
-    return _by(name)
+    return KERNELS[name]

@@ -19,7 +19,7 @@ from torch import Tensor
 from caching.errors import ModelError
 from caching.models.attention import Attention
 from caching.models.dit import ATTN, DiT
-from caching.models.dit_modulation import SHIFT_ATTN, SHIFT_MLP, Given, Rows
+from caching.models.dit_modulation import SHIFT_ATTN, SHIFT_MLP, Given, Rows, Some
 from caching.models.dit_parts import activated
 from caching.models.speed import Speed
 
@@ -162,6 +162,14 @@ class CompiledDiT(DiT):
     def condition(self, timesteps: Tensor, labels: Tensor) -> Given:
         self._prepare(len(labels))  # outside of a run's steps, which are timed
         return super().condition(timesteps, labels)
+
+    def half(self, given: Rows) -> Some:
+        self._prepare(given.size // 2)
+        return super().half(given)
+
+    def chosen(self, given: Rows, rows: Tensor) -> Some:
+        self._prepare(len(rows))
+        return super().chosen(given, rows)
 
     def branch(self, x: Tensor, given: Rows, s: int, block: int, r: int) -> Tensor:
         if torch.is_grad_enabled() or x.dtype != self.dtype:

@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from diffusers import DDIMScheduler
 
+from caching.checks import listed
 from caching.errors import ModelError
+from caching.models.speed import Speed
 
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
@@ -56,6 +58,15 @@ def dtype_of(given: Any) -> torch.dtype:
             f"dtype {given!r:.60} was given, expected torch.float32 or one of: {', '.join(DTYPES)}."
         )
     return dtype
+
+
+def check_speed(given: Any) -> None:
+    """Whether it says how steps are computed."""
+    if not isinstance(given, Speed):
+        raise ModelError(
+            f"speed is {given!r:.40}, a {type(given).__name__}, expected a Speed such as "
+            "Speed(compiled=True)."
+        )
 
 
 def noise_of(config: Any, where: str) -> dict[str, Any]:
@@ -108,7 +119,7 @@ def names_of(given: Sequence[str] | None, classes: int) -> tuple[str, ...]:
     if given is None:
         return tuple(f"class {i}" for i in range(classes))
     # Equal names stay: two of ImageNet's classes are cranes.
-    names = () if isinstance(given, str) else tuple(given)
+    names = listed(given) or ()
     if not names or not all(isinstance(name, str) for name in names):
         raise ModelError(
             f"class names {given!r:.60} were given, expected a list of texts, one for each label."

@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DiTTransformer2DModel
 
 from caching.errors import ModelError
-from caching.models.given import device_of, dtype_of, noise_of, without_remarks
+from caching.models.given import check_speed, device_of, dtype_of, noise_of, without_remarks
 from caching.models.model import Model
 from caching.models.speed import PLAIN, Speed
 
@@ -135,6 +135,7 @@ def load_model(
             or `speed` needs; says what was expected.
     """
     device, dtype = device_of(device), dtype_of(dtype)
+    check_speed(speed)
     if not isinstance(name, str | Path):
         raise ModelError(
             f"{name!r:.60} was given, expected {SHIPPED!r}, the path of a diffusers folder, or a "

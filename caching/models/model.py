@@ -14,7 +14,7 @@ from torch import Tensor
 from caching.errors import ModelError, RequestError
 from caching.models.dit import DiT
 from caching.models.family import Family
-from caching.models.given import check_autoencoder, names_of, noise_of
+from caching.models.given import check_autoencoder, check_speed, names_of, noise_of
 from caching.models.graphs import Graphs
 from caching.models.speed import PLAIN, Speed
 
@@ -103,6 +103,9 @@ class Model:
             ModelError: the transformer is of a family without an adapter, another argument does
                 not fit it, or this machine has not what `speed` needs.
         """
+        check_speed(speed)
+        if not isinstance(name, str) or not name:
+            raise ModelError(f"name is {name!r:.40}, expected a text that people know it by.")
         config = getattr(scheduler, "config", scheduler)
         noise = noise_of(DEFAULT_SCHEDULE if config is None else config, "the scheduler")
         for kind, adapter in ADAPTERS.items():
@@ -166,6 +169,12 @@ class Model:
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
         """Latents (N, C, h, w) -> pictures uint8 (N, H, W, 3), on the CPU."""
+        shape = tuple(latents.shape) if isinstance(latents, Tensor) else type(latents).__name__
+        channels = self.family.latent_shape[0]
+        if not isinstance(latents, Tensor) or shape[1:2] != (channels,) or latents.ndim != 4:
+            raise RequestError(
+                f"latents are {shape}, expected a tensor (N, {channels}, h, w) such as run.latents."
+            )
         if self.vae is None:
             # Of fewer than three channels, the last again.
             first = torch.arange(3, device=latents.device).clamp(max=latents.shape[1] - 1)

@@ -1,7 +1,7 @@
 """How a model's steps are computed: compiled or not, by which attention kernel, in CUDA graphs.
 
-Neither changes what is computed, but kernels round differently, so a run belongs with runs of the
-same `Speed`: to the last bit it is equal to those alone.
+None of them changes what is computed, but kernels round differently, so a run belongs with runs of
+the same `Speed`: to the last bit it is equal to those alone.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ ATTENTION = {
     "cudnn": "cuDNN's, NVIDIA GPUs only",
     "products": "two batched products; on a CPU the quickest in bfloat16 at 256 tokens",
 }
-"""What computes softmax(q k / sqrt d) v, by name; all but the last are torch's SDPBackend."""
+"""What computes softmax(q k / sqrt d) v, by name; all but the last are torch's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +25,12 @@ class Speed:
 
     Attributes:
         compiled: whether torch.compile makes the branches; the schedule stays outside of it.
-        attention: a name in `ATTENTION`.
+        attention: auto, math, flash, efficient, cudnn or products; `ATTENTION` says what each is.
         graphs: whether steps are launched as CUDA graphs, one per distinct row of a schedule. Where
             anything but reuse stands in, or a run can be gone on from, steps run without.
 
     Raises:
-        ModelError: no such name.
+        ModelError: no such name, or no True or False.
     """
 
     compiled: bool = False
@@ -38,7 +38,10 @@ class Speed:
     graphs: bool = False
 
     def __post_init__(self) -> None:
-        if self.attention not in ATTENTION:
+        for name in ("compiled", "graphs"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise ModelError(f"{name} is {value!r:.40}, expected True or False.")
+        if not isinstance(self.attention, str) or self.attention not in ATTENTION:
             raise ModelError(
                 f"attention {self.attention!r:.40} was given, expected one of: "
                 f"{', '.join(ATTENTION)}."

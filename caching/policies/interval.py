@@ -36,6 +36,7 @@ def pattern(steps: int, n: int, *, align: Align = "end") -> NDArray[np.bool_]:
     steps = check_count("steps", steps, MAX_STEPS)
     n = check_count("the interval n", n, MAX_STEPS)
     index = np.arange(steps)
+    align = align if isinstance(align, str) else repr(align)
     if align == "end":
         return np.asarray((index == 0) | ((steps - 1 - index) % n == 0))
     if align == "start":

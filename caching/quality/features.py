@@ -77,7 +77,7 @@ class ClassifierNet:
     def see(self, images: np.ndarray) -> Seen:
         parts = []
         for first in range(0, len(images), BATCH):
-            given = torch.from_numpy(images[first : first + BATCH]).permute(0, 3, 1, 2)
+            given = torch.tensor(images[first : first + BATCH]).permute(0, 3, 1, 2)
             features = self.classifier.features(given)
             classes = self.classifier.head(features).argmax(1).to(torch.int32)
             parts.append((features.numpy(), classes.numpy()))

@@ -76,7 +76,7 @@ class InceptionNet:
         parts: list[list[np.ndarray]] = []
         try:
             for first in range(0, len(images), BATCH):
-                given = torch.from_numpy(images[first : first + BATCH]).permute(0, 3, 1, 2)
+                given = torch.tensor(images[first : first + BATCH]).permute(0, 3, 1, 2)
                 features, logits = self.net(given.contiguous().to(device))[:2]
                 places = heard.pop()[:, :SPATIAL].flatten(1)
                 parts.append([x.float().cpu().numpy() for x in (features, places, logits)])

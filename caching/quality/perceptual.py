@@ -56,7 +56,7 @@ class Lpips:
         parts = []
         for first in range(0, len(images), BATCH):
             a, b = (
-                torch.from_numpy(x[first : first + BATCH]).permute(0, 3, 1, 2).float() / 127.5 - 1
+                torch.tensor(x[first : first + BATCH]).permute(0, 3, 1, 2).float() / 127.5 - 1
                 for x in (images, others)
             )
             parts.append(self.net(a, b).reshape(len(a)).double().numpy())

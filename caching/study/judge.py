@@ -188,6 +188,6 @@ class Judge:
         """The classifier's class of each picture; none without a classifier."""
         if self.classifier is None:
             return []
-        given = torch.from_numpy(images).permute(0, 3, 1, 2)
+        given = torch.tensor(images).permute(0, 3, 1, 2)
         found: list[int] = self.classifier(given).argmax(1).tolist()
         return found

@@ -288,6 +288,7 @@ def test_help_without_a_command(capsys):
         (("run", "--resample"), "--resample was given without a --schedule"),
         (("run", "--learned", "x.json"), "--learned x.json was given without a --method"),
         (("run", "--method", "l2c", "--learned", "x.json"), "x.json is missing"),
+        (("run", "--method", "l2c", "--learned", ""), "expected the .json of what was learned"),
         (("run", "--method", "l2c"), "nothing was trained for"),
         (("run", "--set", "x=1"), "without a --method or --schedule"),
         (("calibrate", "magic"), "method 'magic' is not known"),

@@ -64,6 +64,7 @@ def test_a_policy_and_the_full_model_alone_are_judged_too(folder):
     data = folder.parent / "data"
     alone = json.loads(done(*asked(folder, "--reference", data, "--samples", 8, "--json")))
     assert [row["words"] for row in alone["rows"]] == ["full"]
+    assert alone["cfg_scale"] == 4.0  # as its help says of models that do not ship
     decided = json.loads(
         done(*asked(folder, "--reference", data, "--samples", 8, "--method", "fbcache", "--json"))
     )

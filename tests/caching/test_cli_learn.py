@@ -69,6 +69,11 @@ def test_the_list_names_every_training_and_option():
         (("l2c", "--iterations", "many"), "'many' was given, expected a whole number from 1 to"),
         (("l2c", "--lambda", "-1"), "weight is -1.0: expected a number from 0 to 1"),
         (("l2c", "--steps", 1), "1 step"),
+        (("l2c", "--steps", 1001), "steps 1001 was given, expected a whole number from 2 to 1000"),
+        (("l2c", "--seed", -1), "seed -1 was given, expected a whole number from 0"),
+        (("l2c", "--seed", 10**30), "seed 1000000000000000000000000000000 was given"),
+        (("harmonica", "--guidance", "nan"), "guidance nan was given, expected a number from 0"),
+        (("l2c", "--sampler", "euler"), "sampler 'euler' was given, expected ddim"),
     ],
 )
 def test_what_cannot_be_learned_is_said(folder, asked, words):

@@ -239,6 +239,7 @@ def test_the_command_searches_writes_and_resumes(folder, start, tmp_path):
         (("--trials", 0), "trials"),
         (("--pictures", 7), "groups"),
         (("--objective", "x"), "objective"),
+        (("--seed", "-1"), "seed -1 was given, expected a whole number from 0"),
     ],
 )
 def test_bad_wishes_are_one_line(folder, start, tmp_path, more, words):

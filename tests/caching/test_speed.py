@@ -12,13 +12,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch._dynamo.utils import counters
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from caching import Model, ModelError, RequestError, Schedule, fidelity, sample
 from caching.actions.cond_only import CondOnly
+from caching.dynamic.lazydit import LazyDiT
+from caching.engine.samplers import SAMPLERS
 from caching.engine.states import States
 from caching.measure.timing import setting_of
 from caching.models import dit_compiled
-from caching.models.attention import attention_of
+from caching.models.attention import KERNELS, attention_of
 from caching.models.speed import ATTENTION, Speed
 from caching.predictors.reuse import Reuse
 from caching.predictors.taylor import Taylor
@@ -73,6 +77,40 @@ def test_every_kernel_is_attention(name, dtype):
         got = attention_of(name, q[:1])(q, k, v)
         assert got.dtype == dtype
         assert relative(got.double(), exactly(q, k, v)) < BARS[dtype][0]
+
+
+class Seen(TorchDispatchMode):
+    """Which of torch's kernels the process may use, at every operation."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernels = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        cuda = torch.backends.cuda
+        self.kernels.add((cuda.math_sdp_enabled(), cuda.flash_sdp_enabled()))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ON_CPU)
+def test_a_kernel_is_torchs_own_and_no_other_threads_business(name):
+    q, k, v = torch.randn(3, 2, 3, 5, 8, generator=torch.Generator().manual_seed(1))
+    attend = attention_of(name, q[:1])
+    with Seen() as seen:
+        got = attend(q, k, v)
+    # torch's choice of kernel is one for all threads: another model must not meet ours.
+    assert seen.kernels == {(True, True)}
+    if name != "products":
+        backend = {"math": SDPBackend.MATH, "flash": SDPBackend.FLASH_ATTENTION}[name]
+        with sdpa_kernel(backend):
+            assert torch.equal(got, F.scaled_dot_product_attention(q, k, v))
+
+
+@pytest.mark.parametrize("name", ["math", "flash", "efficient", "cudnn"])
+def test_a_gpus_kernels_take_what_a_branch_gives(name):
+    q, k, v = torch.empty(5, 2, 3, 4, 8, device="meta", dtype=torch.bfloat16).unbind()[:3]
+    with torch.no_grad():
+        assert KERNELS[name](q[:, :, :2], k, v).shape == (2, 3, 2, 8)
 
 
 @pytest.mark.parametrize("name", ON_CPU)
@@ -136,13 +174,37 @@ def test_a_batch_size_compiles_once_and_all_large_ones_together(graphs):
         assert graphs() == seen, asked
 
 
-def test_half_of_guidance_is_another_batch_size(graphs):
+def gate_of(model):
+    """A policy that computes some branches for some rows of a batch."""
+    shape = (STEPS, BLOCKS, 2, model.family.width)
+    return LazyDiT(np.random.default_rng(0).normal(size=shape).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("asked", "smaller"),
+    [
+        ({"label": 1}, (1,)),  # half of guidance
+        ({"label": [1, 2, 3, 4, 5, 6]}, ()),  # all batches from three rows on are one
+        ({"label": 1, "policy": True}, (1,)),  # a gate that computes for one row of two
+        ({"label": [1, 2], "policy": True}, (1, 2)),
+    ],
+    ids=str,
+)
+def test_smaller_batches_are_compiled_before_the_first_step(graphs, monkeypatch, asked, smaller):
     model, plain = model_of(COMPILED), model_of()
     cells, steps = np.zeros((STEPS, BLOCKS, 2), np.uint8), np.array([0, 0, 1, 0], np.uint8)
     schedule = Schedule(cells, step_actions=steps, step_legend=(CondOnly(),))
-    got = sample(model, schedule, label=1).latents
-    assert relative(got, sample(plain, schedule, label=1).latents) < BARS[torch.float32][1]
-    assert graphs() == 4
+    if asked.get("policy"):
+        asked = {**asked, "policy": gate_of(plain), "steps": STEPS}
+        schedule = None
+    within, embed = [], type(model.family).embed
+    monkeypatch.setattr(
+        type(model.family), "embed", lambda *args: within.append(graphs()) or embed(*args)
+    )
+    got = sample(model, schedule, **asked).latents
+    rows = {min(n, 3) for n in (2, 2 * np.size(asked["label"]), *smaller)}
+    assert set(within) == {graphs()} == {2 * len(rows)}
+    assert relative(got, sample(plain, schedule, **asked).latents) < BARS[torch.float32][1]
 
 
 def test_another_model_compiles_for_itself(graphs):
@@ -280,7 +342,10 @@ def test_a_shell_asks_for_both(graphs, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["run", "compare", "evaluate", "study"])
-def test_the_help_names_every_kernel(command, capsys):
+def test_the_help_names_every_kernel_and_sampler(command, capsys):
     assert cli(command, "--help")[0] == 0
-    words = capsys.readouterr().out.split("--attention KERNEL")[-1].split("--compile")[0]
+    text = capsys.readouterr().out
+    words = text.split("--attention KERNEL")[-1].split("--compile")[0]
     assert all(name in words for name in ATTENTION)
+    words = " ".join(text.split("--sampler SAMPLER")[-1].split("--device")[0].split())
+    assert words.split(" (default")[0].replace(" or ", ", ").split(", ") == list(SAMPLERS)

@@ -284,6 +284,10 @@ def test_published_tables_stand_alone():
         (("--seeds", 0), "0 seeds were asked for"),
         (("--methods", "nonsense"), "is not known"),
         (("--steps", 1), "1 steps were asked for"),
+        (("--methods", ""), "method '' is not known"),
+        (("--again", "fro"), "method 'fro' is not known"),
+        (("--again", "even-steps,"), "method '' is not known"),
+        (("--show", ""), "cannot be read"),
         (("--show", "none.json"), "cannot be read as a study"),
     ],
 )

@@ -33,11 +33,15 @@ def export_schedule(
     Raises:
         ScheduleError: an unknown target or option, or one that can hold nothing of the schedule.
     """
-    if target not in EXPORTERS:
+    if not isinstance(schedule, Schedule):
+        raise ScheduleError(
+            f"a {type(schedule).__name__} was given as the schedule: expected a Schedule"
+        )
+    if not isinstance(target, str) or target not in EXPORTERS:
         raise ScheduleError(
             f"target {target!r:.40} is not known: expected one of {', '.join(EXPORTERS)}"
         )
-    if not _STEM.fullmatch(stem):
+    if not isinstance(stem, str) or not _STEM.fullmatch(stem):
         raise ScheduleError(
             f"the name {stem!r:.40} cannot begin a file name: expected letters, digits, - and _"
         )

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from caching import registry
-from caching.checks import check_branches
+from caching.checks import MAX_BLOCKS, check_branches, check_count
 from caching.errors import ScheduleError
 from caching.formats.importers.base import Imported, Importer, Report, Shape, report_of
 from caching.formats.importers.source import Source, read_source
@@ -28,6 +28,9 @@ def import_schedule(
 ) -> Imported:
     """The schedule in a file of any known format, in execution order, and what was understood.
 
+    Of what is returned, `schedule` runs, `report.sentences` are for people, and `request` and
+    `locks` are None where a file says nothing of a picture or of locked cells.
+
     Args:
         path_or_bytes: the file.
         blocks: L of the model it is for. Needed where the file does not say it; a file that says
@@ -40,8 +43,9 @@ def import_schedule(
         ScheduleError: unreadable, of no known format, broken, or for another model.
     """
     source = read_source(path_or_bytes)
-    shape = Shape(blocks, check_branches(tuple(branches)))
-    if format is not None and format not in IMPORTERS:
+    blocks = None if blocks is None else check_count("blocks", blocks, MAX_BLOCKS)
+    shape = Shape(blocks, check_branches(branches))
+    if format is not None and (not isinstance(format, str) or format not in IMPORTERS):
         raise ScheduleError(
             f"format {format!r:.40} is not known: expected one of {', '.join(IMPORTERS)}"
         )

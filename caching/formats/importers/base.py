@@ -16,6 +16,7 @@ from caching.context import MAX_TEXT, Context
 from caching.errors import ScheduleError
 from caching.formats.importers.source import Source
 from caching.formats.words import counted
+from caching.readonly import read_only
 from caching.schedule import COMPUTE, Schedule
 
 EXECUTION = "the file counts in execution order, as here"
@@ -169,6 +170,9 @@ class Imported:
     report: Report
     request: Mapping[str, Any] | None = None
     locks: NDArray[np.bool_] | None = None
+
+    def __post_init__(self) -> None:
+        read_only(self)
 
 
 def report_of(importer: Importer, reading: Reading) -> Report:

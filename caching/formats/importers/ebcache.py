@@ -9,6 +9,7 @@ import numpy as np
 
 from caching.actions.scale import ScaleEps
 from caching.errors import ScheduleError
+from caching.fields import number_field
 from caching.formats.importers.base import Importer, Reading, Shape, grid_of
 from caching.formats.importers.source import Source
 
@@ -29,6 +30,9 @@ class EBCache(Importer):
     name: ClassVar[str] = "ebcache"
     label: ClassVar[str] = "EB-Cache table"
     source: ClassVar[str] = "EB-Cache, arXiv 2503.07120, no licence"
+
+    def __post_init__(self) -> None:
+        number_field(self, "delta", 0, 2)
 
     @classmethod
     def sniff(cls, source: Source) -> bool:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from caching.actions.hidden import FinalHidden
 from caching.errors import ScheduleError
+from caching.fields import choice_field
 from caching.formats.importers.base import EXECUTION, Importer, Reading, Shape, flags, grid_of
 from caching.formats.importers.source import Source
 
@@ -35,10 +36,7 @@ class InvarDiff(Importer):
     source: ClassVar[str] = "InvarDiff, arXiv 2512.05134, Apache-2.0"
 
     def __post_init__(self) -> None:
-        if self.steps not in ("hidden", "reuse"):
-            raise ScheduleError(
-                f'invardiff: steps is {self.steps!r:.40}: expected "hidden" or "reuse"'
-            )
+        choice_field(self, "steps", ("hidden", "reuse"))
 
     @classmethod
     def sniff(cls, source: Source) -> bool:

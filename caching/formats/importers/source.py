@@ -8,7 +8,6 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -97,10 +96,12 @@ def read_source(path_or_bytes: str | os.PathLike[str] | bytes) -> Source:
         if len(path_or_bytes) > MAX_BYTES:
             raise _too_large(len(path_or_bytes), MAX_BYTES)
         return Source(path_or_bytes)
-    path = Path(path_or_bytes)
+    path = bounded.path_of(path_or_bytes)
     try:
         if not path.is_file():
-            raise ScheduleError(f"{str(path)!r} is not a file: expected a file with a schedule")
+            raise ScheduleError(
+                f"{str(path)!r:.200} is not a file: expected a file with a schedule"
+            )
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise _too_large(size, MAX_BYTES)
