@@ -17,6 +17,7 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
+from caching.errors import CachebrushError
 from viz import served, text
 from viz.boxes import (
     authors,
@@ -175,10 +176,13 @@ def launch_options() -> dict[str, Any]:
 
 def main() -> None:
     """Serve the page until it is interrupted; the first visitor has the shipped model loaded."""
+    try:
+        budget = budget_from(os.environ.get(BUDGET))
+        predictions = Predictions(budget=budget, folder=folder_of())
+        engine = Engine(repeats=repeats_from(os.environ.get(REPEATS)), predictions=predictions)
+    except CachebrushError as error:
+        sys.exit(str(error))
     sys.setswitchinterval(SWITCH_S)
-    budget = budget_from(os.environ.get(BUDGET))
-    predictions = Predictions(budget=budget, folder=folder_of())
-    engine = Engine(repeats=repeats_from(os.environ.get(REPEATS)), predictions=predictions)
     page = build_app(engine)
     page.launch(**launch_options(), prevent_thread_lock=True)
     queue = page._queue

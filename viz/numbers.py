@@ -33,10 +33,15 @@ def _time_words(ms: float) -> str:
 
 def title_of(name: str, f: Figures, policy: str | None = None) -> str:
     """What a run is called on the page; `policy`: what decided the cached one."""
+    return title_at(name, f.steps, policy)
+
+
+def title_at(name: str, steps: int, policy: str | None = None) -> str:
+    """The same of a run that may still be going on."""
     return {
-        "full": f"Full, {f.steps} steps",
+        "full": f"Full, {steps} steps",
         "cached": policy or "Your schedule",
-        "fewer": f"{f.steps} plain steps",
+        "fewer": f"{steps} plain steps",
     }[name]
 
 
@@ -90,7 +95,7 @@ def _note(result: Result, *, stale: bool, other_model: bool) -> str:
     if other_model:
         return f"Measured with {result.model}, not with this model: press Run to measure this one."
     if stale:
-        return "Measured before the last change: press Run to measure what you see now."
+        return "Measured before the last change; press Run, or wait for the run in progress."
     if result.policy is not None:
         return f"{verdict(result)} {result.policy} decided this, not your paint: Bake paints it."
     return verdict(result)

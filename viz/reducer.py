@@ -19,6 +19,7 @@ from viz.state import (
     Event,
     Gather,
     PinEntry,
+    Recall,
     Refusal,
     Refuse,
     Repaint,
@@ -131,6 +132,20 @@ def _restore(state: ViewState, event: Restore) -> ViewState:
     return replace(_push(state, now), kept=0)
 
 
+def _recall(state: ViewState, event: Recall) -> ViewState:
+    """The history and pins of an earlier visit; the present stays."""
+    classes = len(state.model.class_names)
+    for entry in (*event.past, *event.future, event.pin_a, event.pin_b):
+        if entry is None:
+            continue
+        entry.schedule.check_fits(blocks=state.model.blocks, branches=state.model.branches)
+        if entry.settings is None or not 0 <= entry.settings.label < classes:
+            raise ScheduleError(f"an entry of a history names no class of 0 to {classes - 1}.")
+    past = event.past[-MAX_HISTORY:] or state.past
+    future = event.future[-MAX_HISTORY:]
+    return replace(state, past=past, future=future, pin_a=event.pin_a, pin_b=event.pin_b)
+
+
 def _gather(state: ViewState, before: ViewState) -> ViewState:
     """The steps since `before` as one; none where nothing is other than it was."""
     if state.now is before.now or state.model != before.model:
@@ -204,6 +219,8 @@ def update(state: ViewState, event: Event) -> ViewState:
             return replace(state, pin_a=entry) if slot == "A" else replace(state, pin_b=entry)
         case Show(place):
             return replace(state, place=place)
+        case Recall():
+            return _recall(state, event)
         case Gather(before):
             return _gather(state, before)
         case UseModel(model, settings, schedule):

@@ -192,6 +192,16 @@ class Show:
 
 
 @dataclass(frozen=True)
+class Recall:
+    """What an earlier visit could go back to; an empty past leaves the present one's."""
+
+    past: tuple[Entry, ...]
+    future: tuple[Entry, ...]
+    pin_a: Entry | None
+    pin_b: Entry | None
+
+
+@dataclass(frozen=True)
 class Gather:
     """Everything since `before` was one act, such as opening a link: one step of undo."""
 
@@ -199,5 +209,15 @@ class Gather:
 
 
 Event = (
-    Strokes | Refuse | Repaint | Restore | PinEntry | Resteps | Configure | UseModel | Show | Gather
+    Strokes
+    | Refuse
+    | Repaint
+    | Restore
+    | PinEntry
+    | Resteps
+    | Configure
+    | UseModel
+    | Show
+    | Recall
+    | Gather
 )

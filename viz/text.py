@@ -116,6 +116,21 @@ PARETO_OTHER_MODEL = "That run is of {model}, and another model is loaded: load 
 PARETO_RESTORED = "Restored “{what}” with its settings. Undo brings back what was there."
 PARETO_PAINTED = "Painted “{what}”. Undo brings back what was there."
 PARETO_NO_PLAIN = "A row of plain steps has no grid of its own: set Steps instead."
+RIVALS_RUN = "Run FORA, TaylorSeer, SmoothCache and L2C at this work"
+RIVALS_INFO = (
+    "Tunes each to compute as much as your grid does, as nearly as its controls allow, and runs it "
+    "on this picture: a point of the plot each."
+)
+RIVALS_TUNING = "Looking for {title} at this work …"
+RIVALS_RUNNING = "Running {title} at this work …"
+RIVALS_FULL = "Everything is computed: paint a schedule first, so that there is a work to match."
+RIVALS_FAR = "comes no nearer to this work than {speedup:.2f}× fewer MACs."
+RIVALS_MINE = "Your schedule"
+RIVALS_RECORDED = "Your schedule, recorded"
+RIVALS_PLAIN = "{steps} plain steps"
+RIVALS_HEADS = ("method", "work", "faster", "PSNR")
+RIVALS_ONE = "One picture; the study below has means over many. The table below restores any run."
+RIVALS_DONE = "Done: the rivals stand in the plot and its table."
 IMPROVE_TITLE = "Improve by measuring"
 IMPROVE_INFO = (
     "Looks for a better grid that computes no more than this one: small changes, ranked by the "
@@ -163,14 +178,14 @@ DEMO_TITLE = "The picture on the right skipped {share} of the work. Can you see 
 DEMO_NOTHING = "Every cell was computed. Choose how much to skip, or paint the grid."
 DEMO_FASTER = "Is it faster?"
 DEMO_WORSE = "Is it worse?"
-DEMO_BY = "going by the [[PSNR]] of {psnr} to the full picture alone"
+DEMO_BY = "going by [[PSNR]] alone: {psnr} to the full picture"
 DEMO_WORTH = "Was it worth it?"
 DEMO_EVEN = "as close to the full picture as [[fewer|{steps} plain steps]] of the same work."
 DEMO_CLOSER = "{by} closer to the full picture than [[fewer|{steps} plain steps]] of the same work."
 DEMO_FARTHER = (
     "{by} farther from the full picture than [[fewer|{steps} plain steps]] of the same work."
 )
-DEMO_STALE = "These are of the run before your last change, until that has run, too."
+DEMO_STALE = "From before your last change; new answers follow its run."
 DEMO_PRESETS = "How many times less work?"
 DEMO_PAINT = (
     "Blue cells are computed, grey ones take their last output again. Drag over the grid to paint "
@@ -203,6 +218,12 @@ TEACH_INFO = (
 TEACH_HIDE = "Put away"
 TEACH_KEEP = "Lock class and seed"
 TEACH_COPY = "Copy a link for a class"
+TEACH_LINK = "The link for a class"
+TEACH_SEE = "See it as the class does"
+TEACH_COPIED = (
+    "The link for a class stands under its button, {count} characters, and is on the clipboard "
+    "where the browser allows it. Your own page stays as it is."
+)
 DEMO_ANOTHER = "Another picture"
 GLOSSARY = "Glossary"
 SAYS = '<p class="cb-hide" id="cb-says" role="status" aria-live="polite"></p>'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from tests.ui.conftest import CLOCK
 from tests.ui.test_access import SIZES
 from tests.ui.test_app import app, notice, rows
-from tests.ui.test_lessons import at_task, columns
+from tests.ui.test_lessons import GRID, at_task, columns
 
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
@@ -42,7 +43,11 @@ STILL = """() => {
 
 def test_a_phone_in_a_lesson_reloads(app: Callable[..., Any]) -> None:
     width, height = SIZES["phone"]
-    page = app(view="lesson-paint", viewport={"width": width, "height": height})
+    page = app(view="lesson-paint", viewport={"width": width, "height": height}, locale="de-DE")
+    # Gradio's own words, too, are in the page's language.
+    expect(page.locator("footer")).to_contain_text("Built with Gradio")
+    expect(page.locator("footer")).to_contain_text("Settings")
+    expect(page.locator("#method input")).to_have_attribute("placeholder", re.compile("search"))
     page.locator("#auto input").uncheck()
     columns(page, (2, 4, 6, 10, 12, 14, 16))
     at_task(page, 1)
@@ -66,6 +71,12 @@ def test_a_phone_in_a_lesson_reloads(app: Callable[..., Any]) -> None:
     page.locator("#auto input").focus()
     style = "getComputedStyle(document.activeElement)"
     assert page.evaluate(f"{style}.outlineStyle + {style}.outlineWidth") == "solid2px"
+
+    # Undo goes on where it was: the last of the columns.
+    page.locator("#grid").get_by_role("button", name="Undo").first.click()
+    page.wait_for_function(f"was => {GRID}.rows().join() !== was.join()", arg=painted)
+    assert [row[16] for row in rows(page)] == ["0"] * 24
+    assert [row[14] for row in rows(page)] == ["1"] * 24
 
     # The address follows.
     page.locator("#lesson-leave").click()

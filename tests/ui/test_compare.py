@@ -198,7 +198,8 @@ def test_scrubber_aligns_different_step_counts(page: Page) -> None:
     assert track.get_attribute("aria-valuenow") == "19"
     assert track.get_attribute("aria-valuemax") == "19"
     words = page.locator(".cbc-each").inner_text()
-    assert "Full: step 19 of 0–19" in words and "12 plain steps: step 11 of 0–11" in words
+    assert "Full: step 19, last of 20" in words
+    assert "12 plain steps: step 11, last of 12" in words
     track.press("[")
     assert state(page)["step"] == 18
 
@@ -232,10 +233,17 @@ def test_live_frames_arrive_without_remount(page: Page) -> None:
     page.evaluate("window.node = document.querySelector('.cbc-stage')")
     rev = state(page)["rev"]
     page.click("#hold")  # runs into step 5 and waits there
-    now = until(page, lambda s: s["live"] is not None and s["live"]["pictured"] >= 2)
-    assert now["live"]["source"] == "cached" and now["follow"]
+    cached = until(page, lambda s: s["live"] is not None and s["live"]["source"] == "cached")
+    now = until(page, lambda s: s["live"] is not None and 2 <= s["live"]["pictured"] < 19)
+    assert cached["follow"] and now["follow"]
     assert "running" in page.locator(".cbc-right .cbc-chip").inner_text()
     assert "running the cached schedule" in page.locator(".cbc-each").inner_text()
+    # It is of another picture: nothing of the one before stands beside it.
+    assert page.locator(".cbc-held").inner_text() == "same noise, seed 8"
+    assert page.locator(".cbc-badge").is_hidden()
+    assert page.locator(".cbc-left .cbc-chip").inner_text() == "Full, 20 steps · has run"
+    assert page.locator(".cbc-left canvas").is_visible()
+    assert page.locator(".cbc-card").nth(2).inner_text().startswith("comes next")
     page.get_by_role("slider", name="Step of the trajectory").press("ArrowLeft")
     assert not state(page)["follow"]  # looking back does not fight the run
     page.get_by_role("button", name="Follow the run").click()
@@ -244,6 +252,9 @@ def test_live_frames_arrive_without_remount(page: Page) -> None:
     now = until(page, lambda s: s["rev"] != rev and s["live"] is None)
     assert now["mounts"] == 1 and now["step"] == 19
     assert page.evaluate("window.node === document.querySelector('.cbc-stage')")
+    drawn(page)
+    assert page.locator(".cbc-held").inner_text() != "same noise, seed 8"
+    assert page.locator(".cbc-card").nth(2).inner_text().startswith("12 plain steps")
 
 
 def test_stop_takes_the_preview_away(page: Page) -> None:

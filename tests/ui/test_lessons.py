@@ -8,6 +8,7 @@ walked with every gesture.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -216,9 +217,13 @@ def test_a_teachers_link_puts_away_locks_and_starts_again(
     columns(page, (3,))
     mine = rows(page)
     switch(page, "studio")
+    address = page.url
     page.locator("#teach").click()
-    page.wait_for_function("location.hash.length > 20")
-    pupil = open_page(page.url)
+    made = page.locator("#class-link input")
+    expect(made).to_have_value(re.compile(r"#.{20}"))
+    assert page.url == address  # a reload must not put the teacher's own controls away
+    expect(page.locator("#class-link a")).to_have_attribute("href", made.input_value())
+    pupil = open_page(made.input_value())
     expect(pupil.locator("#again")).to_be_visible(timeout=READY_MS)
     painted(pupil, mine)
     for gone in ("#view", "#method", "#numbers", "#teach-box"):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.ui.test_access import switch
 from tests.ui.test_app import RUN_MS, app, rows, run, set_steps, without_auto_run
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -56,10 +57,23 @@ def undo(page: Any) -> None:
 
 
 def test_runs_are_pointed_at_pinned_restored_undone_and_improved(app: Callable[..., Any]) -> None:
-    page = app(figures=True)
+    page = app(view="demo", figures=True)
+    _a_figure_drawn_unseen_has_the_room_that_it_shows_in(page)
     without_auto_run(page)
     _runs_are_pointed_at_pinned_restored_and_undone(page)
     _improve_paints_what_is_better_until_stopped(page)
+    page.locator("#rivals").click()
+    expect(page.get_by_test_id("rivals")).to_contain_text("TaylorSeer")
+    page.locator("#stop").click()
+
+
+def _a_figure_drawn_unseen_has_the_room_that_it_shows_in(page: Any) -> None:
+    page.locator("#pareto .main-svg").first.wait_for(state="attached")
+    switch(page, "studio")
+    for name in ("pareto", "curves"):
+        figure = f"document.querySelector('#{name} .main-svg')"
+        box = f"document.getElementById('{name}')"
+        page.wait_for_function(f"Math.abs({figure}?.clientWidth - {box}.clientWidth) < 3")
 
 
 def _runs_are_pointed_at_pinned_restored_and_undone(page: Any) -> None:

@@ -313,6 +313,10 @@ def _dragging_the_budget_repaints_and_predicts_and_the_run_agrees(page: Any) -> 
     # From now on the page knows this picture, and says so while the pointer moves, too.
     psnr = page.get_by_test_id("readout-psnr")
     expect(psnr).to_contain_text("here")
+    # All of it has room, the range too, beside the demo's pictures as well.
+    page.locator("#view").get_by_text("Demo", exact=True).click()
+    expect(page.locator("#preset")).to_be_visible()
+    assert psnr.evaluate("tile => tile.scrollWidth <= tile.clientWidth")
     here = page.evaluate("window.cachebrushGrids.grid.value.expected.here")
     within = 1.4 + 0.07 * min(max(predicted["db"] - 27, 0), 20)
     level = (measured - predicted["db"]) / (1 + within**2 / 2.7**2)

@@ -73,7 +73,8 @@ def test_a_live_frame_lowers_and_checks_itself():
     assert (frame["step"], frame["total"], frame["done"]) == (3, 20, False)
     assert np.array_equal(decode_uri(frame["src"]), frames()[0])
     assert live_frame("r1", "cached", 0, 20, None, "starting")["src"] is None
-    for wrong in ({"step": 20}, {"step": -1}, {"source": "no key"}, {"run": ""}, {"src": "a.png"}):
+    for wrong in ({"step": 20}, {"step": -1}, {"source": "no key"}, {"run": ""}, {"src": "a.png"},
+                  {"held": " "}, {"held": "x" * 999}, {"title": ""}):  # fmt: skip
         good = {"run": "r1", "source": "cached", "step": 0, "total": 20, "label": "running"}
         with pytest.raises(ValueError, match="expected"):
             LiveFrame(**good | wrong)

@@ -232,6 +232,7 @@ def test_every_export_says_what_it_loses(handlers: Handlers, visit: Visit, targe
     handlers.strokes((stroke(1),), visit)
     parts = handlers.export(target, visit)
     file = json.loads(parts["export_file"])
+    assert f"<p>{file['name']}: " in parts["exported"]  # stays, unlike the notice
     assert file["name"].startswith("schedule") and len(file["text"]) > 50
     assert file["name"] in parts["notice"]
 

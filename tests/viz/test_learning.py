@@ -232,6 +232,8 @@ def test_while_it_learns_the_grid_shows_the_router_and_strokes_are_taken(
     assert "learned for 5 steps" in list(events)[-1]["notice"]
     assert gate.asked[0]["cfg_scale"] == 2.0 and gate.asked[0]["steps"] == 5
     assert fresh.state.schedule.actions[-1].all() and not fresh.state.schedule.actions[:-1].any()
+    # The list of methods tells of what it was set to as of a choice: that one has been answered.
+    assert handlers.choose_once("l2c", fresh) == {}
 
 
 def test_stop_ends_a_training_and_nothing_is_kept(

@@ -187,6 +187,22 @@ def test_a_condition_holds_by_hand_worked_numbers(
     assert status.holds is holds and status.words
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "brush", "words"),
+    [
+        ("reused_at_least", 1, None, "steps 1–6: nothing computed"),
+        ("reused_at_least", 1, "reuse", "steps 1–6: all reused"),
+        ("reused_at_least", 0.5, None, "steps 1–6: at least 50% not computed"),
+        ("reused_at_most", 0, None, "steps 1–6: all computed"),
+        ("reused_at_most", 0, "reuse", "steps 1–6: nothing reused"),
+    ],
+)
+def test_all_and_nothing_are_said_in_words(
+    kind: str, value: float, brush: str | None, words: str
+) -> None:
+    assert status_of(Check(kind, value, Region(steps=(1, 6), brush=brush)), FACTS).words == words
+
+
 def test_every_condition_has_cases_of_both_kinds() -> None:
     assert {case[0] for case in CASES} == set(KINDS)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import app
 from caching.errors import ModelError, RequestError, ScheduleError
 from caching.measure.comparison import Progress
 from caching.measure.result import Result
@@ -70,6 +71,17 @@ def test_how_often_runs_are_timed_comes_from_the_environment(given, count) -> No
 def test_no_number_of_timings_is_refused(given) -> None:
     with pytest.raises(RequestError, match=r"CACHEBRUSH_REPEATS .* expected a whole number"):
         repeats_from(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [("CACHEBRUSH_REPEATS", "21"), ("CACHEBRUSH_CALIBRATE", "0")]
+)
+def test_a_wrong_environment_ends_the_server_in_words(
+    monkeypatch: pytest.MonkeyPatch, name: str, wrong: str
+) -> None:
+    monkeypatch.setenv(name, wrong)
+    with pytest.raises(SystemExit, match=f"{name} is '{wrong}', expected a whole number"):
+        app.main()
 
 
 def test_a_model_loads_once_however_many_ask(engine: Engine, folders: list[str]) -> None:

@@ -150,6 +150,27 @@ def test_stop_in_the_middle_keeps_the_last_result_and_has_the_last_word(
     handlers.engine.turn.release()
 
 
+def test_previews_say_what_they_are_of_and_stay_while_all_are_timed(
+    handlers: Handlers, small: Visit
+) -> None:
+    for other in (True, False):
+        events = list(handlers.run((), small))
+        frames = [p["compare"]["live"] for p in events if "live" in p.get("compare", {})][:-1]
+        held = {frame["held"] for frame in frames}
+        # The first run is of another model than the recorded pair; the next is of the same picture.
+        assert len(held) == 1 and (held == {None}) != other
+        assert not other or "thing 0" in held.pop()
+        assert {frame["run"] for frame in frames} == {frames[0]["run"]}
+        titles = {frame["source"]: frame["title"] for frame in frames}
+        assert titles["cached"] == "Your schedule"
+        assert titles.get("full", "Full, 5 steps") == "Full, 5 steps"
+        last = frames[-1]
+        assert "Timing" in last["label"] and last["src"] is not None
+        handlers.strokes(
+            (stroke(small.state.ack + 1, to=1, of=small.state.schedule.actions.size),), small
+        )
+
+
 def test_a_newer_run_takes_over_and_speaks(handlers: Handlers, small: Visit) -> None:
     older = handlers.run((), small)
     next(older)

@@ -23,7 +23,7 @@ from viz.live import Engine
 from viz.methods import SLOTS, method_from
 from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
-from viz.pages.methods import as_known
+from viz.pages.method_box import as_known
 from viz.pages.visit import Visit
 
 BUTTONS = ("calibrate", "to_learn", "decide", "bake")

@@ -23,6 +23,7 @@ def test_a_method_is_painted_and_its_list_shows_it(handlers: Handlers, visit: Vi
     parts = Offers(handlers).choose("method", "fora", visit)
     assert parts["method"]["value"] == "fora" and "grid" in parts
     assert visit.method is not None and visit.method.name == "fora"
+    assert handlers.choose_once("fora", visit) == {}  # of the list, which was set to it
     assert visit.state.undo_label is not None and visit.state.undo_label.startswith("FORA")
 
 

@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 
 from caching.errors import RequestError
+from caching.schedule import Schedule
 from tests.viz.visits import stroke, turned
+from viz.grid.ops import Lock, Pin, Redo, Undo
+from viz.link import Link, to_link
 from viz.pages import studio
 from viz.pages.arrival import Arrival
+from viz.pages.backward import MAX_ALL, MOST_PAST
 from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
 from viz.pages.lessons import Lessons
@@ -18,6 +22,7 @@ from viz.pages.remembered import MAX_TEXT, OWN, Remembered, remembered_of, text_
 from viz.pages.resume import Resume
 from viz.pages.share import Share
 from viz.pages.visit import Visit, start_visit
+from viz.state import Settings
 
 TASK = {"text": "Paint.", "done": {"reused_at_least": 0.99}}
 OWN_FILE = {
@@ -64,7 +69,7 @@ def test_a_lesson_comes_back_with_its_ticks_its_grid_and_the_list(
     assert visit.state.schedule.is_full and visit.course.step == 0
 
 
-def test_a_view_and_a_grid_come_back_and_one_undo_takes_the_grid_away(handlers: Handlers) -> None:
+def test_a_view_and_a_grid_come_back_and_undo_goes_on_from_there(handlers: Handlers) -> None:
     before, _ = arrived(handlers, "studio")
     first = before.state.schedule
     handlers.strokes((stroke(1, 3, 4, 1),), before)
@@ -73,7 +78,59 @@ def test_a_view_and_a_grid_come_back_and_one_undo_takes_the_grid_away(handlers: 
     assert visit.state.place.view == "studio" and parts["view"]["value"] == "studio"
     assert studio.same_paint(visit.state.schedule, before.state.schedule)
     assert parts["seed"]["value"] == 5
-    assert len(visit.state.past) == 1 and visit.state.past[0].schedule == first
+    assert len(visit.state.past) == 2
+    handlers.strokes((Undo(visit.state.ack + 1),), visit)  # the settings
+    assert visit.state.settings.seed == 7
+    assert studio.same_paint(visit.state.schedule, before.state.schedule)
+    handlers.strokes((Undo(visit.state.ack + 1),), visit)  # the stroke
+    assert studio.same_paint(visit.state.schedule, first)
+    handlers.strokes((Redo(visit.state.ack + 1),), visit)
+    assert studio.same_paint(visit.state.schedule, before.state.schedule)
+
+
+def test_pins_and_what_was_undone_come_back(handlers: Handlers) -> None:
+    before, _ = arrived(handlers, "studio")
+    handlers.strokes(
+        (Pin(1, "A", clear=False), stroke(2, 3, 4, 1), Pin(3, "B", clear=False)), before
+    )
+    handlers.strokes((Lock(4, True, ((40, 3),)), Undo(5)), before)
+    visit, parts = arrived(handlers, "", text_of(before, handlers))
+    now, then = visit.state, before.state
+    for pin, was in ((now.pin_a, then.pin_a), (now.pin_b, then.pin_b)):
+        assert pin is not None and was is not None and pin.what == was.what
+        assert studio.same_paint(pin.schedule, was.schedule)
+    assert now.redo_label == then.redo_label
+    assert parts["grid"]["value"]["redo"] == then.redo_label
+    handlers.strokes((Redo(now.ack + 1),), visit)
+    assert visit.state.now.locks == then.future[-1].locks != ()
+
+
+def test_only_the_last_steps_are_kept_and_they_are_short(handlers: Handlers) -> None:
+    visit, _ = arrived(handlers, "studio")
+    for k in range(40):
+        handlers.strokes((stroke(k + 1, 21 + 7 * k, 3, k % 2),), visit)
+    words = json.loads(text_of(visit, handlers))
+    assert len(words["past"]) == MOST_PAST
+    assert sum(len(link) for _, link in words["past"]) <= MAX_ALL
+    assert words["past"][-1][0] == visit.state.past[-1].what  # the nearest, not the oldest
+
+
+def test_a_history_of_another_shape_or_class_is_refused_and_the_grid_stays(
+    handlers: Handlers,
+) -> None:
+    before, _ = arrived(handlers, "studio")
+    handlers.strokes((stroke(1, 3, 4, 1),), before)
+    words = json.loads(text_of(before, handlers))
+    odd = Link("scenes-dit", before.state.settings, 20, Schedule.full(20, 3))
+    unknown = Link("scenes-dit", Settings(999, 0, 2.0, "ddim"), 20, before.state.schedule)
+    other = Link("another", before.state.settings, 20, before.state.schedule)
+    for link in (odd, unknown, other):
+        entry = ["x", to_link(link, model="scenes-dit")]
+        for more in ({"past": [entry]}, {"future": [entry]}, {"pins": [None, entry]}):
+            visit, parts = arrived(handlers, "", json.dumps({**words, **more}))
+            assert 'data-kind="error"' in parts["notice"]
+            assert studio.same_paint(visit.state.schedule, before.state.schedule)
+            assert visit.state.pin_b is None and not visit.state.future
 
 
 def test_a_method_comes_back_chosen_with_the_grid_it_painted(handlers: Handlers) -> None:
@@ -150,6 +207,10 @@ BAD = [
         {**GOOD, "finished": "all"}, {**GOOD, "finished": [1]}, {**GOOD, "finished": ["x"] * 999},
         {**GOOD, "board": [1]}, {**GOOD, "board": [["a", "b", [], 1, 2]]},
         {**GOOD, "board": [["a", "b", ["m", 0, 0, 20, 2, "ddim"], -1, 2]]},
+        {**GOOD, "past": 3}, {**GOOD, "past": [["a", "b"]] * 99}, {**GOOD, "past": [["a"]]},
+        {**GOOD, "future": [["a", "b"]] * 9}, {**GOOD, "future": [["x" * 999, "b"]]},
+        {**GOOD, "pins": []}, {**GOOD, "pins": [1, None]},
+        {**GOOD, "pins": [["a", "b" * 9999], None]},
         {**GOOD, "own": "{}"}, {**GOOD, "own": "\ud800"}, {**GOOD, "link": 7},
     )),
 ]  # fmt: skip

@@ -86,6 +86,7 @@ def test_a_row_is_painted_with_its_steps_and_undone(handlers: Handlers, visit: V
     assert parts["grid"]["value"] == visit.value() and parts["steps"]["value"] == 20
     assert parts["method"]["value"] == "fora" and parts["number0"]["value"] == 4
     assert visit.method == method_of("fora", interval=4)
+    assert handlers.choose_once("fora", visit) == {}  # of the list, which was set to it
 
 
 @pytest.mark.usefixtures("told")
@@ -121,6 +122,7 @@ def test_a_link_opens_on_another_visit(handlers: Handlers, visit: Visit, second:
     handlers.resteps(8, visit)
     turned(handlers, visit, "fora", interval=3)
     parts = handlers.open_link(handlers.copy_link(visit)["link"], second)
+    assert second.method is not None and handlers.choose_once(second.method.name, second) == {}
     assert second.state.settings == visit.state.settings and second.method == visit.method
     assert (second.state.schedule.actions == visit.state.schedule.actions).all()
     assert parts["grid"]["value"] == second.value() and parts["seed"]["value"] == 99

@@ -17,6 +17,7 @@ def test_without_a_method_it_is_smoothcache_that_paints(handlers: Handlers, visi
     before = len(visit.state.past)
     parts = Threshold(handlers).drag(0.25, visit)
     assert parts["method"]["value"] == "smoothcache" and parts["number0"]["value"] == 0.25
+    assert handlers.choose_once("smoothcache", visit) == {}  # of the list, which was set to it
     # What the page showed while the line moved is what Python paints.
     rows = visit.curves().layout.meta["alpha"]["rows"]
     for r, branch in enumerate(visit.state.model.branches):

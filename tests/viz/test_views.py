@@ -16,7 +16,7 @@ from viz.link import from_link
 from viz.pages.arrival import Arrival
 from viz.pages.handlers import Handlers
 from viz.pages.lessons import Lessons
-from viz.pages.views import Views, demo_html, place_html, presets
+from viz.pages.views import Views, demo_html, place_html, preset_of, presets
 from viz.pages.visit import Visit
 from viz.place import HIDEABLE, VIEWS, Place, place_of, take_place, to_words
 from viz.state import Show
@@ -114,11 +114,24 @@ def test_presets_paint_and_resample(handlers: Handlers, visit: Visit) -> None:
     for one in presets():
         views.preset(one.name, visit)
         assert visit.state.schedule.actions.tolist() == one.schedule.actions.tolist()
+        assert Lessons(handlers).look(visit)["preset"]["value"] == one.name
+    handlers.strokes((stroke(1, 1, 3, to=1), stroke(2, 4, 3, to=0)), visit)
+    assert Lessons(handlers).look(visit)["preset"]["value"] is None  # it is no preset any more
     handlers.resteps(11, visit)
     views.preset(presets()[0].name, visit)
+    assert preset_of(visit) == presets()[0].name
     assert visit.state.schedule.steps == 11 and visit.state.schedule.actions.any()
     for junk in JUNK:
         refused(views.preset(junk, visit))
+
+
+def test_another_picture_is_of_another_class_and_seed(handlers: Handlers, visit: Visit) -> None:
+    names, before = visit.state.model.class_names, visit.state.settings
+    for k in range(1, len(names) + 1):  # the last one is followed by the first
+        parts = Views(handlers).another(visit)
+        now = visit.state.settings
+        assert (now.label, now.seed) == ((before.label + k) % len(names), before.seed + k)
+        assert parts["label"]["value"] == now.label and parts["seed"]["value"] == now.seed
 
 
 def test_the_demo_answers_in_words(visit: Visit) -> None:

@@ -9,6 +9,7 @@ import gradio as gr
 from viz import text
 from viz.boxes.wiring import AGAIN, FAST, Wiring
 from viz.glossary import terms_html
+from viz.pages.edits import SETTINGS
 from viz.pages.views import Views, demo_html, presets
 from viz.pages.visit import Visit
 
@@ -37,7 +38,7 @@ def wire(page: Wiring) -> None:
     painted.then(page.stream(views.run), visit, page.live, **AGAIN)
     another = parts["another"].click(
         page.named(views.another), visit,
-        [*page.of("numbers", "notice", "grid", "compare", "curves", "words", "seed"), *page.box],
+        [*page.of("numbers", "notice", "grid", "compare", "curves", "words", *SETTINGS), *page.box],
         **FAST,
     )  # fmt: skip
     another.then(page.stream(views.run), visit, page.live, **AGAIN)

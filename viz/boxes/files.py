@@ -41,6 +41,7 @@ def build() -> dict[str, Any]:
             studio.EXPORTS, value="diffusers", label="For", elem_id="target"
         )
         parts["export"] = gr.Button("Export", size="sm", elem_id="export")
+        parts["exported"] = gr.HTML("", elem_id="exported", padding=False)
     for name, elem_id in (("export_file", "export-text"), ("file", "file-text")):
         parts[name] = gr.Textbox(visible="hidden", elem_id=elem_id, show_label=False)
     parts["link"] = gr.Textbox(visible="hidden", elem_id="link-text", show_label=False)
@@ -61,7 +62,8 @@ def wire(page: Wiring) -> None:
         ("download", share.download, [parts["what"], visit]),
         ("export", share.export, [parts["target"], visit]),
     ):
-        parts[name].click(page.named(handler), given, made, **FAST).then(
+        said = page.of("exported") if name == "export" else []
+        parts[name].click(page.named(handler), given, [*made, *said], **FAST).then(
             None, parts["export_file"], None, js=SAVE_JS
         )
     parts["copy_link"].click(

@@ -11,11 +11,11 @@ from viz.boxes.wiring import FAST, Wiring
 from viz.pages.course import Course
 from viz.pages.lessons import Lessons, choices, panel
 from viz.pages.look import SAY_JS
-from viz.pages.methods import BUTTONS, NUMBERS, WORDS
+from viz.pages.method_box import BUTTONS, NUMBERS, WORDS
 from viz.pages.visit import Visit
 
 # What a lesson's own look may change, and what opening one or a link may.
-PANEL = ("lesson", "lessons", "lesson_next", "lesson_again", "lesson_leave", "demo")
+PANEL = ("lesson", "lessons", "lesson_next", "lesson_again", "lesson_leave", "demo", "preset")
 OPENED = (
     "grid", "compare", "numbers", "notice", "steps", "curves", "words", "about", "method", "label",
     "seed", "cfg", "sampler", *BUTTONS, *NUMBERS, *WORDS,

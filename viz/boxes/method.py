@@ -14,7 +14,7 @@ from viz.boxes.wiring import AGAIN, FAST, Wiring
 from viz.glossary import terms_html
 from viz.pages.edits import Parts
 from viz.pages.look import CHOOSE_JS
-from viz.pages.methods import BUTTONS, NUMBERS, WORDS, as_known
+from viz.pages.method_box import BUTTONS, NUMBERS, WORDS, as_known
 from viz.pages.visit import Visit
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import gradio as gr
 
 from viz import pareto, text
-from viz.boxes.wiring import FAST, SLOW, Wiring
+from viz.boxes.wiring import AGAIN, FAST, SLOW, Wiring
 from viz.figures.pareto import COSTS, QUALITIES
 from viz.pages.look import PARETO_JS
-from viz.pages.methods import NUMBERS, WORDS
+from viz.pages.method_box import NUMBERS, WORDS
 from viz.pages.pareto import SHOWN, Pareto, shown
+from viz.pages.rivals import Rivals
 from viz.pages.studies import recorded
 from viz.pages.visit import Visit
 
@@ -45,6 +46,11 @@ def build(start: Visit) -> dict[str, Any]:
                 parts["pareto_pins"] = gr.HTML(
                     first["pareto_pins"], elem_id="pareto-pins", padding=False
                 )
+                parts["rivals"] = gr.Button(text.RIVALS_RUN, size="sm", elem_id="rivals")
+                parts["rivalry"] = gr.HTML(
+                    f'<p class="cb-figure-words">{text.RIVALS_INFO}</p>',
+                    elem_id="rivalry", padding=False,
+                )  # fmt: skip
         parts["pareto_from"] = gr.HTML(first["pareto_from"], elem_id="pareto-from", padding=False)
         gr.HTML(f'<p class="cb-figure-words">{text.PARETO_INFO}</p>', padding=False)
         parts["pareto_table"] = gr.HTML(
@@ -67,6 +73,10 @@ def wire(page: Wiring) -> None:
     look: dict[str, Any] = {"fn": page.named(box.look), "inputs": switches, "outputs": made}
     for name in ("pareto_quality", "pareto_cost"):
         parts[name].input(**look, **FAST)
+    parts["rivals"].click(
+        page.stream(Rivals(page.handlers).run), switches,
+        [*made, *page.of("notice", "rivalry")], **AGAIN,
+    )  # fmt: skip
     # The table of numbers changes with every run and with every edit that makes it stale.
     wire_front(page, parts["numbers"].change(**look, **FAST))
     wire_front(page, parts["known"].change(**look, **FAST))

@@ -8,7 +8,7 @@ import gradio as gr
 
 from viz import studies, text
 from viz.boxes.wiring import FAST, Wiring
-from viz.pages.methods import NUMBERS, WORDS
+from viz.pages.method_box import NUMBERS, WORDS
 from viz.pages.studies import FIRST_TARGET, recorded
 
 

@@ -9,11 +9,15 @@ import gradio as gr
 from viz import text
 from viz.boxes.wiring import FAST, Wiring
 from viz.glossary import glossary_html, opener_html, terms_html
-from viz.pages.look import LINK_JS
+from viz.pages.look import CLASS_JS, LINK_JS
 from viz.pages.views import Views, place_html
 from viz.pages.visit import Visit
 from viz.place import HIDEABLE
 
+CLASS_LINK = (
+    f'<p id="class-link" hidden><input readonly aria-label="{text.TEACH_LINK}"> '
+    f'<a target="_blank" rel="noopener">{text.TEACH_SEE}</a></p>'
+)
 SWITCH = (("Demo", "demo"), ("Lessons", "lessons"), ("Studio", "studio"))
 
 
@@ -46,7 +50,7 @@ def build_teacher() -> dict[str, Any]:
         )  # fmt: skip
         parts["teach_keep"] = gr.Checkbox(False, label=text.TEACH_KEEP, elem_id="teach-keep")
         parts["teach"] = gr.Button(text.TEACH_COPY, size="sm", elem_id="teach")
-        gr.HTML(f'<p class="cb-figure-words">{text.TEACH_INFO}</p>', padding=False)
+        gr.HTML(CLASS_LINK + f'<p class="cb-figure-words">{text.TEACH_INFO}</p>', padding=False)
     return parts
 
 
@@ -71,4 +75,4 @@ def wire(page: Wiring) -> None:
     )
     parts["teach"].click(
         page.named(views.teach), [*page.of("teach_hide", "teach_keep"), visit], told, **FAST
-    ).then(None, parts["link"], None, js=LINK_JS)
+    ).then(None, parts["link"], None, js=CLASS_JS)

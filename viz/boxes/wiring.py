@@ -11,7 +11,7 @@ import gradio as gr
 from viz.grid.grid import light
 from viz.pages.edits import SETTINGS, Parts
 from viz.pages.handlers import Handlers
-from viz.pages.methods import BUTTONS, NUMBERS, WORDS
+from viz.pages.method_box import BUTTONS, NUMBERS, WORDS
 
 # Nothing shows Gradio's own progress. Without the empty list it would keep one for every component
 # that ever was an output, and clone all props of each of them, twice per event.

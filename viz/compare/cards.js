@@ -17,17 +17,19 @@ function makeCard(key, choose) {
   const node = el("div", "cbc-card", {role: "group"}, main, el("div", "cbc-sides", {}, ...sides));
   return {
     key, node,
-    // `live`: null or {src, share, label}; `on`: "left", "right" or "".
-    show(source, on, live) {
-      const src = live && live.src || source.part.final;
-      const gone = !src || (source.missing && !live);
+    // `live`: null or {src, share, label} of the picture being made; `made`: the preview of one that
+    // the run has made; `next`: whether it will, and has nothing to do with the one of before; `on`:
+    // "left", "right" or "".
+    show(source, title, on, live, made, next) {
+      const src = live && live.src || made || (next ? null : source.part.final);
+      const gone = !src || (source.missing && !live && !made);
       picture.hidden = gone;
       gap.hidden = !gone;
       if (!gone && picture.getAttribute("src") !== src) picture.src = src;
-      picture.alt = gone ? "" : live ? `${source.label}, preview` : `${source.label}, final picture`;
-      gap.textContent = live ? "starting …" : source.words;
-      label.textContent = source.label;
-      caption.textContent = live ? live.label : gone ? "" : source.caption;
+      picture.alt = gone ? "" : live || made ? `${source.label}, preview` : `${source.label}, final picture`;
+      gap.textContent = live ? "starting …" : next ? "comes next" : source.words;
+      label.textContent = title;
+      caption.textContent = live ? live.label : made ? "has run" : gone ? "" : source.caption;
       node.setAttribute("aria-label", source.label);
       node.classList.toggle("cbc-live", !!live);
       node.dataset.on = on;
@@ -47,7 +49,7 @@ function makeCards(choose) {
   let cards = [];
   return {
     node,
-    show(sources, left, right, live) {
+    show(sources, left, right, live, titleOf) {
       const keys = Object.keys(sources);
       if (keys.join() !== cards.map(card => card.key).join()) {
         cards = keys.map(key => makeCard(key, choose));
@@ -55,7 +57,8 @@ function makeCards(choose) {
       }
       for (const card of cards) {
         const on = card.key === left ? "left" : card.key === right ? "right" : "";
-        card.show(sources[card.key], on, live && live.source === card.key ? live : null);
+        const mine = live && live.source === card.key, made = live && !mine && live.previews[card.key];
+        card.show(sources[card.key], titleOf(card.key), on, mine ? live : null, made && made.src, live && live.held);
       }
     },
   };

@@ -15,8 +15,9 @@ const view = Object.assign({
   at: 0, last: true, follow: true,
 }, memory.view);
 memory.view = view;
-let sources = {}, rev = null, mark = null, difference = null, queued = 0;
-let live = null, livePicture = null, pictured = -1;  // the run, its newest preview, and that one's step
+let sources = {}, given = {held: "", badge: ""}, rev = null, mark = null, difference = null, queued = 0;
+// The run, the newest preview of each of its pictures, and the step of the one being made.
+let live = null, previews = {}, pictured = -1;
 
 const held = el("p", "cbc-held"), badge = el("span", "cbc-badge");
 const news = el("p", "cbc-hide", {role: "status"});
@@ -88,14 +89,27 @@ function stepOf(key) {
 function shownAt(key) {
   const source = side(key), step = stepOf(key), now = live && live.source === key;
   const running = now && (following() || source.missing);
-  const picture = running ? livePicture : source.frame(step);
+  if (!running && replaced(key)) return beingMade(key);
+  const picture = running ? previewOf(key) : source.frame(step);
   const total = running ? live.total : source.steps;
   const about = stepText(running ? live.step : step, total);
   const words = running ? "waiting for the first preview …"
     : source.ready || source.missing ? source.words : "loading …";
   return {
-    key, picture, total, words, label: source.label + (running ? " · running" : ""),
+    key, picture, total, words, label: running ? titleOf(key) + " · running" : source.label,
     about: `${source.label}: ${about}`, alt: `${source.label}, ${about}`, exact: source.exact || running,
+  };
+}
+const previewOf = key => previews[key] ? previews[key].picture : null;
+// What the run has made already, or will: where it is of another picture, what was there before has
+// nothing to do beside it.
+const replaced = key => live && view.follow && (live.held || previews[key]);
+const titleOf = key => live && (live.source === key ? live.title : previews[key] && previews[key].title) || side(key).label;
+function beingMade(key) {
+  const picture = previewOf(key), label = titleOf(key) + (picture ? " · has run" : "");
+  return {
+    key, picture, label, total: live.total, words: "comes next", exact: true,
+    about: `${titleOf(key)}: ${picture ? "has run" : "comes next"}`, alt: label,
   };
 }
 function showSplit() {
@@ -145,8 +159,11 @@ function draw() {
   scrubber.node.classList.toggle("cbc-busy", !!live);
   cards.show(sources, view.left, view.right, live && {
     source: live.source, src: live.src, share: (live.step + 1) / live.total,
-    label: stepText(live.step, live.total),
-  });
+    label: stepText(live.step, live.total), previews, held: live.held,
+  }, titleOf);
+  const other = live && view.follow && live.held;
+  held.textContent = other || given.held;
+  badge.hidden = !given.badge || !!other;
 }
 
 // The line under the scrubber: always one, so that nothing jumps when a run starts.
@@ -164,12 +181,12 @@ function takeValue() {
   if (value.rev === rev) return;
   rev = value.rev;
   keepAside(value);
-  const next = {};
+  const next = {}, made = previews;
   for (const key of new Set([...Object.keys(USUAL), ...Object.keys(value.sources)])) {
     const old = sources[key], part = value.sources[key] || {label: USUAL[key], caption: ""};
     const same = old && JSON.stringify(old.part) === JSON.stringify(part);
     const mine = live && live.source === key && part.src;
-    const interim = mine && livePicture || old && old.frame(old.steps - 1);
+    const interim = made[key] ? made[key].picture : old && old.frame(old.steps - 1);
     next[key] = same ? old : makeSource(part, soon, interim);
     // Its picture is here, so the previews go; a later step of that run would bring them back.
     if (mine) endLive(live.step);
@@ -180,9 +197,8 @@ function takeValue() {
   if (!sources[view.right]) view.right = "cached";
   goToShare(share);
   if (document.querySelector("#why .cb-why")) document.querySelector("#region-gone")?.click();
-  held.textContent = value.held;
+  given = value;
   badge.textContent = value.badge || "";
-  badge.hidden = !value.badge;
   soon();
 }
 
@@ -199,32 +215,35 @@ function endLive(after) {
   news.textContent = `${side(live.source).label}: run ended`;
   memory.over = {run: live.run, source: live.source, step: after};
   if (view.follow) view.last = true;
-  live = livePicture = null;
+  live = null;
+  previews = {};
   goToShare(shareDone());
   soon();
 }
 function takeLive() {
   if (props.live !== undefined) memory.live = props.live;
-  const given = memory.live;
-  if (!given || given.done) { endLive(Infinity); return; }
+  const now = memory.live;
+  if (!now || now.done) { endLive(Infinity); return; }
   const over = memory.over || {};
-  if (!live && over.run === given.run && over.source === given.source && given.step <= over.step) return;
-  if (!live || live.run !== given.run || live.source !== given.source) {
-    livePicture = null;
+  const late = over.step === Infinity || over.source === now.source && now.step <= over.step;
+  if (!live && over.run === now.run && late) return;
+  if (!live || live.run !== now.run) previews = {};
+  if (!live || live.run !== now.run || live.source !== now.source) {
+    delete previews[now.source];
     pictured = -1;
     view.follow = true;
     scrubber.stop();
-    news.textContent = given.label;
+    news.textContent = now.label;
   }
-  const changed = !live || live.src !== given.src;
-  live = Object.assign({}, given);
+  const changed = !live || live.src !== now.src;
+  live = Object.assign({}, now);
   const mine = live;
-  if (changed && given.src) {
+  if (changed && now.src) {
     // A preview that decodes late must not cover a newer one.
-    decode(given.src).then(image => {
+    decode(now.src).then(image => {
       if (!live || live.run !== mine.run || live.source !== mine.source || pictured > mine.step) return;
       pictured = mine.step;
-      livePicture = cutout(image, 0, 0, image.naturalWidth);
+      previews[mine.source] = {picture: cutout(image, 0, 0, image.naturalWidth), src: mine.src, title: mine.title};
       soon();
     }, () => {});
   }

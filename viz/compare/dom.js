@@ -1,7 +1,14 @@
 // Small makers of page elements; text always goes in as text, never as markup.
 const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
-// A step by its number, which counts from 0, with all there are: "step 19 of 0–19" is the last of 20.
-const stepText = (step, steps) => `step ${step} of 0–${steps - 1}`;
+// A step by its number, which counts from 0, and by its place: "step 19, last of 20".
+const stepText = (step, steps) => `step ${step}, ${placeText(step + 1, steps)} of ${steps}`;
+
+function placeText(place, count) {
+  if (place === count) return "last";
+  if (place === 1) return "first";
+  const ends = place % 100 >= 11 && place % 100 <= 13 ? [] : ["", "st", "nd", "rd"];
+  return place + (ends[place % 10] || "th");
+}
 const uid = "cb" + Math.random().toString(36).slice(2, 8);
 
 function el(tag, cls, attrs, ...kids) {

@@ -95,6 +95,8 @@ class LiveFrame:
     label: str  # "running the cached schedule …"
     src: str | None = None  # data URI; None while there is nothing to see yet
     done: bool = False  # True takes the preview off the stage (finished, stopped or failed)
+    held: str | None = None  # what is held equal, of a run of another picture than the one on show
+    title: str | None = None  # what the picture is called, where the source had another before
 
     def __post_init__(self) -> None:
         if not self.run or not _KEY.fullmatch(self.source):
@@ -105,6 +107,9 @@ class LiveFrame:
         if not 0 <= self.step < self.total:
             raise ValueError(f"live step {self.step} of {self.total}: expected 0 .. total - 1")
         _text(self.label, "label", empty=False)
+        for name in ("held", "title"):
+            if getattr(self, name) is not None:
+                _text(getattr(self, name), name, empty=False)
         if self.src is not None:
             require_uri(self.src, "src")
 
@@ -118,6 +123,8 @@ class LiveFrame:
             "label": self.label,
             "src": self.src,
             "done": self.done,
+            "held": self.held,
+            "title": self.title,
         }
 
 
@@ -174,10 +181,12 @@ def live_frame(
     label: str,
     *,
     done: bool = False,
+    held: str | None = None,
+    title: str | None = None,
 ) -> dict[str, Any]:
     """For `gr.update(live=...)`: the newest preview, uint8 (H, H, 3), or None before the first."""
     src = None if image is None else picture_uri(image, form="webp")
-    return LiveFrame(run, source, step, total, label, src, done).lower()
+    return LiveFrame(run, source, step, total, label, src, done, held, title).lower()
 
 
 def _text(text: object, name: str, *, empty: bool = True) -> None:

@@ -10,9 +10,10 @@ function buildReadouts() {
   nodes.readout = {};
   for (const [name, label] of READOUTS) {
     const value = make("span", "cb-value"), note = make("span", "cb-note");
+    const title = make("span", "cb-label", {}, label);
     const tile = make("button", "cb-readout", {
       type: "button", "data-testid": "readout-" + name, "aria-describedby": `${uid}-${name}`,
-    }, make("span", "cb-label", {}, label), " ", value, " ", note);
+    }, title, " ", value, " ", note);
     const hidden = make("span", "cb-hidden", {id: `${uid}-${name}`});
     const open = () => {
       const at = tile.getBoundingClientRect();
@@ -24,7 +25,7 @@ function buildReadouts() {
     tile.addEventListener("pointerleave", hideTip);
     tile.addEventListener("blur", hideTip);
     nodes.readouts.append(tile, hidden);
-    nodes.readout[name] = {tile, value, note, hidden};
+    nodes.readout[name] = {tile, title, label, value, note, hidden};
   }
 }
 
@@ -80,7 +81,7 @@ function psnrText() {
 function pictureText({db, low_db, here}, mean, of, source, span) {
   const at = atPicture({db, low: low_db}, here), range = span(at.low, at.high);
   return {
-    value: `${at.db.toFixed(1)} dB`, note: `here, ${range}`,
+    value: `${at.db.toFixed(1)} dB`, note: range, label: "Predicted PSNR here",
     tip: [
       of + "for this picture.",
       `Predicted ${at.db.toFixed(1)} dB for this picture, ±${at.half.toFixed(1)}, from ${counted(here.runs, "run")} ` +
@@ -123,6 +124,8 @@ function drawReadouts() {
     const at = nodes.readout[name], text = texts[name];
     if (at.value.textContent !== text.value) at.value.textContent = text.value;
     if (at.note.textContent !== text.note) at.note.textContent = text.note;
+    const label = text.label || at.label;
+    if (at.title.textContent !== label) at.title.textContent = label;
     at.tile.classList.toggle("cb-old", !!text.old);
     const tip = stroke ? at.hidden.textContent : text.tip.join(" ");
     if (at.hidden.textContent !== tip) at.hidden.textContent = tip;

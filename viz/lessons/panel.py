@@ -85,7 +85,7 @@ def checks_html(statuses: Sequence[Status]) -> str:
         f'<li data-holds="{"true" if s.holds else "false"}">'
         f'<span aria-hidden="true">{"✓" if s.holds else "○"}</span> '
         f'<span class="cb-hide">{"holds: " if s.holds else "not yet: "}</span>'
-        f"{html.escape(s.words)}" + (f" <b>{html.escape(s.now)}</b>" if s.now else "") + "</li>"
+        f"{html.escape(s.words)}" + (f" · <b>{html.escape(s.now)}</b>" if s.now else "") + "</li>"
         for s in statuses
     )
     return f'<ul class="cb-checks">{items}</ul>'

@@ -72,6 +72,8 @@ def _reused(*, at_least: bool) -> Callable[[Check, Facts], Status]:
         )
         where = check.region.words or "the grid"
         amount = f"{'at least' if at_least else 'at most'} {check.value:.0%}"
+        if at_least and check.value == 1:
+            amount, done = ("nothing", "computed") if done == "not computed" else ("all", done)
         if not at_least and check.value == 0:
             amount, done = ("all", "computed") if check.region.brush is None else ("nothing", done)
         return Status(f"{where}: {amount} {done}", good, f"{share:.0%}")
@@ -156,7 +158,7 @@ KINDS: Mapping[str, Kind] = {
     "learned": Kind(
         name_of, lambda c, f: Status(f"{f.title(c.value)} is learned", c.value in f.learned)
     ),
-    "ran": Kind(_true, _flag("this has been run", lambda f: f.ran)),
+    "ran": Kind(_true, _flag("run since this task began", lambda f: f.ran)),
     "psnr_at_least_db": Kind(
         number(0, 200),
         _of_last(lambda v: f"PSNR at least {v:g} dB", lambda f, s: s.psnr_db,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import html
 import json
 from typing import Any
 
@@ -200,7 +201,14 @@ class Edits:
         lost = " ".join(made.losses) or "Nothing is lost."
         words = f"{made.filename}: {lost} {' '.join(made.notes)}".strip()
         file = json.dumps({"name": made.filename, "text": made.text})
-        return {"export_file": file, "notice": studio.notice_html(words)}
+        # A notice goes with the next one, and this is needed in another window.
+        lines = (f"{made.filename}: {lost}", *made.notes)
+        kept = "".join(f"<p>{html.escape(line)}</p>" for line in lines)
+        return {
+            "export_file": file,
+            "exported": f'<div class="cb-exported">{kept}</div>',
+            "notice": studio.notice_html(words),
+        }
 
     def stop(self, visit: Visit) -> Parts:
         """Ask the run in progress to stop, and give up waiting for another model."""

@@ -27,7 +27,8 @@ from viz.learning import (
 )
 from viz.pages import studio
 from viz.pages.edits import Parts
-from viz.pages.methods import Methods, slot_parts
+from viz.pages.method_box import slot_parts
+from viz.pages.methods import Methods
 from viz.pages.runs import failed
 from viz.pages.visit import Visit
 from viz.work import Made

@@ -24,7 +24,7 @@ from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
 from viz.pages.links import home
 from viz.pages.remembered import own_lesson
-from viz.pages.views import demo_html, place_parts
+from viz.pages.views import demo_html, place_parts, preset_of
 from viz.pages.visit import Visit, start_visit
 from viz.place import Place
 from viz.state import Configure, Gather, Repaint, Resteps, Settings, Show
@@ -67,7 +67,8 @@ class Lessons:
         with self._lock:
             before = visit.course
             visit.course = now = advanced(before, visit)
-        parts: Parts = {"lesson": panel(visit), "demo": demo_html(visit)}
+        preset = gr.update(value=preset_of(visit))
+        parts: Parts = {"lesson": panel(visit), "demo": demo_html(visit), "preset": preset}
         if now.finished != before.finished:
             parts |= list_parts(visit)
         return {**parts, **buttons(now)}

@@ -14,7 +14,8 @@ from viz.link import Link, from_link, to_link
 from viz.pages import asked, studio
 from viz.pages.edits import Parts, settings_parts
 from viz.pages.learn import Learns
-from viz.pages.methods import GROUP, slot_parts
+from viz.pages.method_box import slot_parts
+from viz.pages.methods import GROUP
 from viz.pages.visit import Visit
 from viz.place import Place
 from viz.state import Configure, Gather, Repaint, Resteps, ViewState
@@ -76,6 +77,8 @@ class Links(Learns):
         else:
             painted = self._dispatch(visit, Repaint(what, link.made, locks=link.locks))
         visit.session.dispatch(Gather(before))
+        if isinstance(link.made, Method):
+            visit.note_choice(link.made.name)
         parts |= self._with_all(visit, before, painted)
         parts["notice"] = parts["notice"] or studio.notice_html(text.LINK_OPENED, "ready")
         return parts

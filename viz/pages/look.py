@@ -36,6 +36,7 @@ STYLE = (
 )
 # A link pasted over the address of an open page opens it anew.
 _PARETO = f"<script>{(_HERE / 'pareto.js').read_text(encoding='utf-8')}</script>"
+_FIT = f"<script>{(_HERE / 'fit.js').read_text(encoding='utf-8')}</script>"
 _TABS = f"<script>{(_HERE / 'tabs.js').read_text(encoding='utf-8')}</script>"
 _SLIDERS = f"<script>{(_HERE / 'sliders.js').read_text(encoding='utf-8')}</script>"
 _COPY = f"<script>{(_HERE / 'copy.js').read_text(encoding='utf-8')}</script>"
@@ -51,6 +52,7 @@ HEAD = (
     + KEEP_HEAD
     + _PARETO
     + _GLOSSARY
+    + _FIT
     + _TABS
     + _SLIDERS
     + _COPY
@@ -65,6 +67,7 @@ CHOOSE_JS = """async (name, _, ...given) => {
 }"""
 SAY_JS = (_HERE / "say.js").read_text(encoding="utf-8")
 LINK_JS = (_HERE / "link.js").read_text(encoding="utf-8")
+CLASS_JS = (_HERE / "classlink.js").read_text(encoding="utf-8")
 PARETO_JS = "(asked, ...rest) => [window.cbParetoAsked ?? null, ...rest]"
 SAVE_JS = (_HERE / "save.js").read_text(encoding="utf-8")
 KEEPING_JS = f"() => {json.dumps(notice_html(KEEPING, 'busy'))}"
@@ -95,7 +98,7 @@ def theme() -> gr.themes.Base:
         neutral_hue="slate",
         text_size="sm",
         spacing_size="sm",
-        radius_size="sm",
+        radius_size="md",
         font=(LocalFont("Source Sans Pro", weights=(400, 700)), "ui-sans-serif", "sans-serif"),
         font_mono=(LocalFont("IBM Plex Mono", weights=(400,)), "ui-monospace", "monospace"),
     ).set(

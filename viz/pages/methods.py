@@ -6,13 +6,12 @@ import logging
 import operator
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
-from caching.learn.trainers import TRAINERS
 from caching.marks import PARTLY
 from caching.measure.result import Result
 from caching.methods import Method, Plan, Unready
@@ -20,45 +19,19 @@ from caching.methods.budget import Budget
 from caching.schedule import Schedule
 from viz import text
 from viz.grid.ops import Op
-from viz.methods import (
-    SLOTS,
-    about_html,
-    kind_of,
-    method_from,
-    sentence,
-    slots_of,
-)
+from viz.methods import SLOTS, kind_of, method_from, sentence
 from viz.pages import studio
 from viz.pages.edits import Parts, setting_of, with_brushes
+from viz.pages.method_box import NUMBERS, Look, box_parts, slot_parts
 from viz.pages.runs import Runs, failed
 from viz.pages.visit import Visit
-from viz.setting import Missing, RecordedSetting, Watched
+from viz.setting import RecordedSetting, Watched
 from viz.state import Repaint, ViewState
 from viz.work import Made
 
 GROUP = "method "  # of undo: the moves of one method's controls are one step
 TELL_EVERY_S = 0.2
-NUMBERS = tuple(f"number{k}" for k in range(SLOTS))
-WORDS = tuple(f"word{k}" for k in range(SLOTS))
-BUTTONS = ("calibrate", "decide", "bake", "to_learn")
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Look:
-    """What a method makes of a page as it stands, without running anything.
-
-    Attributes:
-        plan: None if there is none yet.
-        missing: what there would have to be first, or for a better one.
-        words: why there is no plan.
-        wrong: whether nothing can help: the method does not go with this model or step count.
-    """
-
-    plan: Plan | None = None
-    missing: Missing = ""
-    words: str = ""
-    wrong: bool = False
 
 
 class Methods(Runs):
@@ -86,7 +59,7 @@ class Methods(Runs):
             if same and all(map(operator.is_, visit.chose[2:], left)):
                 return {}
             parts = self.choose(name, visit)
-            visit.chose = (name, visit.method, visit.state, visit.tables, visit.known)
+            visit.note_choice(name)
         return parts
 
     def choose_at(self, name: Any, at: Any, visit: Visit) -> Parts:
@@ -154,7 +127,16 @@ class Methods(Runs):
         return parts
 
     def _apply(self, visit: Visit, method: Method) -> Parts:
-        """Paint what a method makes, or say in its box what it needs."""
+        """Paint what a method makes, or say in its box what it needs.
+
+        The list of methods tells of what the page itself puts there as of a choice. That one has
+        been answered with this; its answer would come after what is typed meanwhile, and undo it.
+        """
+        parts = self._applied(visit, method)
+        visit.note_choice(method.name)
+        return parts
+
+    def _applied(self, visit: Visit, method: Method) -> Parts:
         look, before = self._look(visit, method), visit.state
         now = look.plan is not None and look.plan.provisional
         visit.provisional = method if now else None
@@ -341,53 +323,3 @@ def known_change(visit: Visit) -> np.ndarray | None:
     """(S, L, R, K) of the last full run, carried over to the page's steps; None before one."""
     tables = studio.tables_for(visit.tables, visit.state.schedule.steps)
     return tables.change.astype(np.float32) if studio.changes_known(tables) else None
-
-
-def as_known(name: Any, visit: Visit) -> list[Any]:
-    """What the controls of a method stand at, numbers then words; nothing of an unknown one."""
-    try:
-        kind = kind_of(name)
-    except ValueError:
-        return []
-    chosen = visit.method
-    known = chosen if chosen is not None and chosen.name == kind.name else visit.left.get(kind.name)
-    return [slot.value for slot in slots_of(known or kind())] * 2
-
-
-def slot_parts(method: Method) -> Parts:
-    """The places for controls, as a method fills them."""
-    parts: Parts = {}
-    for number, word, slot in zip(NUMBERS, WORDS, slots_of(method), strict=True):
-        parts[number] = gr.update(visible=False)
-        parts[word] = gr.update(visible=False)
-        if (control := slot.control) is None:
-            continue
-        common = {"visible": True, "label": control.label, "value": slot.value}
-        about = control.about or None
-        if slot.is_list:
-            parts[word] = gr.update(choices=list(control.choices), info=about, **common)
-        else:
-            parts[number] = gr.update(
-                minimum=control.least,
-                maximum=control.most,
-                step=1 if control.whole else control.step,
-                info=about,
-                **common,
-            )
-    return parts
-
-
-def box_parts(visit: Visit, method: Method, look: Look) -> Parts:
-    """What the box says and which buttons it has."""
-    decides = look.plan is not None and look.plan.policy is not None
-    shown = {
-        "calibrate": look.missing == "calibration",
-        "to_learn": look.missing == "training" and method.name in TRAINERS,
-        "decide": decides,
-        "bake": decides or visit.result.policy is not None,
-    }
-    words = look.words if not look.wrong or method.faithfulness == "does not apply" else ""
-    return {
-        "about": about_html(type(method), plan=look.plan, missing=words),
-        **{name: gr.update(visible=on) for name, on in shown.items()},
-    }

@@ -15,6 +15,10 @@
     return frame(draw);
   };
 
+  // Gradio says its own words in the browser's language; the page is English throughout.
+  for (const [name, value] of [["language", "en"], ["languages", ["en"]]])
+    Object.defineProperty(navigator, name, {get: () => value, configurable: true});
+
   html.classList.add("cb-opening");
   const shown = () => document.querySelector("#grid .cb-rows") && document.querySelector("#compare .cbc-stage");
   const awaited = () => window.cbMemory?.awaited() ?? false;

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from caching.errors import RequestError
 from viz.lessons.files import MAX_BYTES, load_lesson
 from viz.lessons.values import Lesson, Score
 from viz.link import MAX_CHARS, Link, to_link
+from viz.pages.backward import (
+    MAX_LINK,
+    MAX_WHAT,
+    MOST_FUTURE,
+    MOST_PAST,
+    Backward,
+    Words,
+    backward_of,
+)
 from viz.pages.links import home
 from viz.place import MAX_LESSON, STUDIO, VIEWS
 from viz.state import Settings
@@ -43,6 +52,7 @@ class Remembered:
         grid: the same with the grid itself, where `link` has a method by name; else "".
         board: the last runs.
         own: the open lesson, where it is from a file of the visitor's.
+        backward: what undo, redo and the pins held, where there is a link.
     """
 
     view: str = "demo"
@@ -53,6 +63,7 @@ class Remembered:
     grid: str = ""
     board: tuple[Score, ...] = ()
     own: Lesson | None = None
+    backward: Backward = field(default_factory=Backward)
 
 
 def remembered_of(given: object) -> Remembered | None:
@@ -88,6 +99,7 @@ def _remembered(words: dict[str, Any]) -> Remembered:
         grid=_text(words.pop("grid", ""), MAX_CHARS),
         board=tuple(_score(one) for one in _list(words.pop("board", []))),
         own=own_lesson(own.encode(), name=OWN) if own else None,
+        backward=_backward(words),
     )
     if found.view not in VIEWS:
         raise ValueError(f"its view {found.view!r} is not known")
@@ -115,6 +127,7 @@ def text_of(visit: Visit, handlers: Handlers) -> str:
         grid = to_link(whole, model=home())
         fits = {"link": link, "grid": "" if grid == link else grid}
         found |= {name: one for name, one in fits.items() if 0 < len(one) <= MAX_CHARS}
+        found |= backward_of(state)
     return json.dumps(found, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -145,6 +158,21 @@ def _score(given: Any) -> Score:
          asked.sampler),
         _number(work, 100), math.inf if psnr_db is None else _number(psnr_db, MOST_DB),
     )  # fmt: skip
+
+
+def _backward(words: dict[str, Any]) -> Backward:
+    past = _list(words.pop("past", []))
+    future = _list(words.pop("future", []))
+    if len(past) > MOST_PAST or len(future) > MOST_FUTURE:
+        raise ValueError(f"it goes back more than {MOST_PAST} steps, or on more than {MOST_FUTURE}")
+    pins = _list(words.pop("pins", [None, None]), 2)
+    a, b = (None if one is None else _entry(one) for one in pins)
+    return Backward(tuple(map(_entry, past)), tuple(map(_entry, future)), (a, b))
+
+
+def _entry(given: Any) -> Words:
+    what, link = _list(given, 2)
+    return _text(what, MAX_WHAT), _text(link, MAX_LINK)
 
 
 def _text(value: Any, most: int) -> str:

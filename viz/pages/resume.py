@@ -15,6 +15,7 @@ from viz import text
 from viz.lessons import Lesson
 from viz.link import Link, from_link
 from viz.pages import studio
+from viz.pages.backward import recall_of
 from viz.pages.course import begun
 from viz.pages.edits import Parts, refusal
 from viz.pages.lessons import Lessons, known, list_parts, merged, shipped
@@ -64,6 +65,7 @@ class Resume:
         before = visit.state
         parts = merged(parts, self._lesson(left, visit))
         parts = merged(parts, self._grid(left, visit))
+        parts = merged(parts, self._backward(left, visit))
         view = named.view if named is not None and not named.lesson else left.view
         visit.session.dispatch(Show(replace(visit.state.place, view=view)))
         changed = visit.state.now is not before.now or visit.course.lesson is not None
@@ -104,6 +106,19 @@ class Resume:
             visit.refused = True
             return {"notice": refusal(text.MEMORY_REFUSED.format(why=error))}
         return parts
+
+    def _backward(self, left: Remembered, visit: Visit) -> Parts:
+        """What could be undone and done again, and the pins, around a grid that is as it was."""
+        if not left.link or left.backward.empty or visit.refused:
+            return {}
+        before = visit.state
+        try:
+            visit.session.dispatch(recall_of(left.backward, before))
+        except (CachebrushError, ValueError) as error:
+            visit.refused = True
+            return {"notice": refusal(text.MEMORY_REFUSED.format(why=error))}
+        shown = self.handlers.all_changed(visit, before)
+        return {name: part for name, part in shown.items() if name != "notice"}
 
     def _as_left(self, whole: Link, visit: Visit) -> Parts:
         """The grid itself, where its method makes another one by now or waits for the model."""

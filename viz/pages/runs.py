@@ -19,6 +19,7 @@ from viz import text
 from viz.compare.values import live_frame
 from viz.grid.ops import Op
 from viz.grid.show import live_of
+from viz.numbers import title_at
 from viz.pages import studio
 from viz.pages.edits import Edits, Parts, noise_words, refusal
 from viz.pages.visit import Visit
@@ -91,6 +92,10 @@ class Runs(Edits):
         asked_for = state.schedule if policy is None else choices_of(state.schedule, policy)
         title = None if policy is None else policy.label
         steps: list[StepEvent] = []
+        # Of another picture than those on the stage, which must not stand beside its previews.
+        other = studio.is_of_other_request(visit.result, state)
+        held = studio.held_of(state.settings, state.model.class_names) if other else None
+        frame: dict[str, Any] | None = None
         shown, pace = 0.0, Pace()
         try:
             for item in self.engine.compare(state, policy=policy, stopped=stopped):
@@ -111,16 +116,16 @@ class Runs(Edits):
                 words = f"{run_words(item.which, title)} {count}"
                 parts: Parts = {"notice": studio.notice_html(words, "busy")}
                 if item.event is not None:
-                    parts["compare"] = gr.update(
-                        live=live_frame(
-                            name + item.which,
-                            item.which,
-                            item.done - 1,
-                            item.total,
-                            self.engine.preview(state.model.name, item.event),
-                            words,
-                        )
+                    preview = self.engine.preview(state.model.name, item.event)
+                    done, total = item.done, item.total
+                    called = title_at(item.which, total, title)
+                    frame = live_frame(
+                        name, item.which, done - 1, total, preview, words, held=held, title=called
                     )
+                elif frame is not None:  # the last preview stays while all are timed
+                    frame = {**frame, "label": words}
+                if frame is not None:
+                    parts["compare"] = gr.update(live=frame)
                 if steps:
                     live = live_steps(name, asked_for, steps, policy=title)
                     live["done"] = item.which != "cached"

@@ -12,7 +12,7 @@ from caching.study.store import SHIPPED, Study, load_study
 from viz import studies, text
 from viz.pages.edits import Parts
 from viz.pages.links import Links
-from viz.pages.methods import slot_parts
+from viz.pages.method_box import slot_parts
 from viz.pages.visit import Visit
 from viz.state import Resteps
 

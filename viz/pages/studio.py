@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -112,11 +112,16 @@ def executed_of(result: Result) -> dict[str, Any]:
 
 def held_words(result: Result) -> str:
     """What is equal in all pictures of a comparison."""
+    return held_of(result, result.class_names)
+
+
+def held_of(of: Settings | Result, class_names: Sequence[str]) -> str:
+    """The same of what is asked for, run or not."""
     # Class names come with a model, and a stage refuses long words.
-    name = shortened(result.class_names[result.label], 50)
+    name = shortened(class_names[of.label], 50)
     return (
-        f"same noise, seed {result.seed} · {name} · "
-        f"guidance {result.cfg_scale:g} · {SAMPLER_NAMES.get(result.sampler, result.sampler)}"
+        f"same noise, seed {of.seed} · {name} · "
+        f"guidance {of.cfg_scale:g} · {SAMPLER_NAMES.get(of.sampler, of.sampler)}"
     )
 
 

@@ -9,7 +9,7 @@ import gradio as gr
 from viz.methods import DRAGGED, kind_of, slots_of, threshold_of
 from viz.pages.edits import Parts
 from viz.pages.handlers import Handlers
-from viz.pages.methods import slot_parts
+from viz.pages.method_box import slot_parts
 from viz.pages.visit import Visit
 
 JS = "(alpha, visit) => [window.cbAlpha ?? null, visit]"

@@ -20,7 +20,7 @@ from viz.lessons.panel import rich
 from viz.link import from_link
 from viz.numbers import psnr_words
 from viz.pages import studio
-from viz.pages.edits import Parts
+from viz.pages.edits import Parts, settings_parts
 from viz.pages.handlers import Handlers
 from viz.pages.links import home
 from viz.pages.visit import Visit
@@ -71,19 +71,18 @@ class Views:
         if found is None:
             return self.handlers.refuse(visit, f"preset {name!r:.30} is not known.")
         steps = visit.state.schedule.steps
-        schedule = found.schedule
-        if schedule.steps != steps:
-            schedule = schedule.resample(steps)
+        schedule = _at(found, steps)
         try:
             return self.handlers.repaint(visit, Repaint(found.title, schedule))
         except (CachebrushError, ValueError) as error:
             return self.handlers.refuse(visit, str(error))
 
     def another(self, visit: Visit) -> Parts:
-        """Another picture: the next seed."""
-        s = visit.state.settings
-        parts = self.handlers.configure(s.label, s.seed + 1, s.cfg_scale, s.sampler, visit)
-        return {**parts, "seed": gr.update(value=visit.state.settings.seed)}
+        """Another picture: the next class, and the next seed."""
+        s, count = visit.state.settings, len(visit.state.model.class_names)
+        label = (s.label + 1) % count
+        parts = self.handlers.configure(label, s.seed + 1, s.cfg_scale, s.sampler, visit)
+        return {**parts, **settings_parts(visit.state)}
 
     def run(self, visit: Visit) -> Iterator[Parts]:
         """Run what the demo has painted, also where one must wait for the live model."""
@@ -102,7 +101,25 @@ class Views:
         names = hidden if isinstance(hidden, list) else []
         away = tuple(name for name in HIDEABLE if name in names)
         place = replace(visit.state.place, hidden=away, keeps=keeps is True)
-        return self.handlers.copy_link(visit, place)
+        parts = self.handlers.copy_link(visit, place)
+        words = text.TEACH_COPIED.format(count=len(parts["link"]))
+        return {**parts, "notice": studio.notice_html(words, "ready")}
+
+
+def _at(preset: Preset, steps: int) -> Schedule:
+    """The schedule of a preset at so many steps."""
+    schedule = preset.schedule
+    return schedule if schedule.steps == steps else schedule.resample(steps)
+
+
+def preset_of(visit: Visit) -> str | None:
+    """The name of the preset that the grid is, if it is one."""
+    shape = visit.state.schedule.actions.shape
+    for one in presets():
+        made = _at(one, shape[0])
+        if made.actions.shape == shape and studio.same_paint(made, visit.state.schedule):
+            return one.name
+    return None
 
 
 def place_parts(visit: Visit) -> Parts:
@@ -174,7 +191,7 @@ def _worth(cached_db: float | None, fewer_db: float | None, steps: int) -> tuple
     assert cached_db is not None and fewer_db is not None
     gap = cached_db - fewer_db
     if math.isnan(gap) or abs(gap) < 0.5:
-        return "Even", text.DEMO_EVEN.format(steps=steps)
+        return "About even", text.DEMO_EVEN.format(steps=steps)
     by = "much" if math.isinf(gap) else f"{abs(gap):.1f} dB"
     words = text.DEMO_CLOSER if gap > 0 else text.DEMO_FARTHER
     return "Yes" if gap > 0 else "No", words.format(by=by, steps=steps)

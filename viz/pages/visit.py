@@ -84,6 +84,10 @@ class Visit:
     def __deepcopy__(self, memo: dict[int, object]) -> Visit:
         return Visit(self.session.state, self.result, self.tables)
 
+    def note_choice(self, name: str) -> None:
+        """The method of that name has been chosen, and this is what it left behind."""
+        self.chose = (name, self.method, self.state, self.tables, self.known)
+
     @property
     def state(self) -> ViewState:
         return self.session.state
