@@ -43,7 +43,7 @@ def _ensure_browser() -> None:
 
 
 def _workers() -> list[str]:
-    """One process for each core, up to four: most of the time is spent waiting for a browser.
+    """One process for each core, up to four: beside its browser and its server, each fills one.
 
     A file stays in one process, because its tests share a server.
     """

@@ -1,5 +1,6 @@
 """Test setup shared by all: reproducible property tests that never depend on the clock."""
 
+import gc
 import os
 
 # Set before torch is first imported: other processes share the machine.
@@ -9,6 +10,11 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# Until all tests are found nothing becomes garbage, and what is imported stays: looking through it
+# again and again would be a tenth of what the tests take.
+USUAL = gc.get_threshold()
+gc.set_threshold(100_000, 50, 100)
 
 settings.register_profile(
     "cachebrush", max_examples=30, deadline=None, database=None, derandomize=True
@@ -28,6 +34,13 @@ def published() -> Path:
     if not folder.is_dir():
         pytest.skip("published schedules are not on this machine")
     return folder
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of every collection of garbage from now on."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*USUAL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

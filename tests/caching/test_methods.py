@@ -7,6 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from caching.engine.fits import Fits
 from caching.engine.run import sample
 from caching.errors import RequestError, ScheduleError
 from caching.learn.store import shipped
@@ -173,7 +174,7 @@ def test_a_method_runs_and_something_is_reused(name, little_setting, shipped_mod
         setting = ModelSetting(
             shipped_model, steps=trained[0].steps, cfg_scale=2.0, sampler=trained[0].sampler
         )
-    found = 0
+    found, fits = 0, Fits(pictures=1)  # how many are seen changes the numbers, not what is reused
     # Thresholds of the shipped model may stop everything on random weights: the last rung is loose.
     for one in (method, method.ladder(setting)[-1]):
         plan = one.plan(setting)
@@ -184,6 +185,7 @@ def test_a_method_runs_and_something_is_reused(name, little_setting, shipped_mod
             label=1,
             cfg_scale=setting.cfg_scale,
             sampler=setting.sampler,
+            fits=fits,
         )
         assert np.isfinite(np.asarray(run.latents)).all()
         # Not by what can be baked: a gate may compute one pass of a picture and not the other.

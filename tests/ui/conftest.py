@@ -6,6 +6,7 @@ in CI (`CI=true`) they fail: a test that never runs proves nothing.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import re
@@ -28,13 +29,27 @@ from tests.ui.painter import Painter
 sync_api = pytest.importorskip("playwright.sync_api")
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+CALM = Path(__file__).with_name("calm_driver.cjs")  # for Playwright's own process
+# Playwright's own list would be lost, as a browser hears only the last of several. The first two
+# are pages of Chromium's, with scripts and animations, behind the address bar that nobody sees: a
+# pair for every page of ours, and a fifth of what that costs.
+NOT_WANTED = (
+    "WebUIOmniboxPopup", "WebUIOmniboxAimPopup",
+    "AvoidUnnecessaryBeforeUnloadCheckSync", "DestroyProfileOnBrowserClose", "HttpsUpgrades",
+    "HttpsFirstBalancedModeAutoEnable", "LensOverlay", "MediaRouter", "PaintHolding",
+    "ThirdPartyStoragePartitioning", "AvoidCorsURLLoaderRestartOnRedirect", "OptimizationHints",
+    "NetworkTimeServiceQuerying", "AimEnabled", "PreconnectToSearch",
+)  # fmt: skip
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    f"--disable-features={','.join(NOT_WANTED)}",
 ]  # fmt: skip
 # The library of the figures is four times as large as all the rest of the page, and takes a third
-# of the time in which a page opens. Where nobody looks at a figure, there is none.
+# of the time in which a page opens. Where nobody looks at a figure, there is none: the browser gets
+# no library, and the server of `quick_app` draws none for a page with this cookie.
 FIGURES, NO_FIGURE = re.compile(r"/PlotlyPlot-[^/]*\.js"), "export default function () {}"
+UNSEEN = "cachebrush-unseen"
 # Gradio's opening screen counts its seconds, sixty times each, until the page is left: it is taken
 # away without its clock being stopped (6.31). Where there is no such clock, nothing is replaced.
 CLOCK = re.compile(r"/statustracker-[^/]*\.js")
@@ -64,7 +79,7 @@ def browser() -> Iterator[sync_api.Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
-    with sync_api.sync_playwright() as playwright:
+    with _driver() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield chromium
         chromium.close()
@@ -136,6 +151,7 @@ def open_page(browser: sync_api.Browser) -> Iterator[Callable[..., sync_api.Page
         contexts.append(context)
         if not figures:
             context.route(FIGURES, _script(NO_FIGURE))
+            context.add_cookies([{"name": UNSEEN, "value": "figures", "url": address}])
         page = _page_of(context, complaints)
         page.goto(address)
         return page
@@ -212,6 +228,17 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         for put_away in reversed(PUT_AWAY):
             put_away()
     return found
+
+
+@contextlib.contextmanager
+def _driver() -> Iterator[sync_api.Playwright]:
+    """Playwright, waiting without describing what it does not yet find."""
+    with pytest.MonkeyPatch.context() as only_here:
+        only_here.setenv("NODE_OPTIONS", f'--require "{CALM}"')
+        started = sync_api.sync_playwright()
+        playwright = started.start()
+    yield playwright
+    playwright.stop()
 
 
 def _page_of(context: sync_api.BrowserContext, complaints: list[str]) -> sync_api.Page:
