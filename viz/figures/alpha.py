@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
+
+from viz.figures.page import Trace
 
 MEAN = "#C2185B"  # 4:1 or more on both papers, and in no scale of depth
 Rows = Mapping[str, Sequence[tuple[float, str]]]
@@ -43,23 +44,23 @@ class Alpha:
         }  # fmt: skip
 
 
-def add_mean(figure: go.Figure, change: np.ndarray, name: str, axis: str) -> None:
+def mean_line(change: np.ndarray, name: str, axis: str) -> Trace:
     """The mean over blocks of `change` (S, L), which is what SmoothCache holds against α."""
     known = ~np.isnan(change).all(1)
     mean = [
         float(f"{np.nanmean(row):.5g}") if ok else None
         for row, ok in zip(change, known, strict=True)
     ]
-    figure.add_scatter(
-        x=list(range(1, len(change))),
-        y=mean[1:],
-        mode="lines",
-        line={"color": MEAN, "width": 2, "dash": "dot"},
-        name=f"mean, {name}",
-        hovertemplate=(
+    return {
+        "x": list(range(1, len(change))),
+        "y": mean[1:],
+        "mode": "lines",
+        "line": {"color": MEAN, "width": 2, "dash": "dot"},
+        "name": f"mean, {name}",
+        "hovertemplate": (
             f"mean over blocks, {name}, step %{{x}}:<br>E₁ = %{{y:.1%}}, compared with α"
             "<extra></extra>"
         ),
-        xaxis="x",
-        yaxis=axis,
-    )
+        "xaxis": "x",
+        "yaxis": axis,
+    }

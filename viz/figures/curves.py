@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from viz import palette
-from viz.figures.alpha import Alpha, add_mean
-from viz.figures.page import AXIS, DEPTH, axis, layout, title
+from viz.figures.alpha import Alpha, mean_line
+from viz.figures.page import AXIS, DEPTH, Trace, axis, layout, scatter_figure, title
 
 NAMES = {"attn": "attention", "mlp": "MLP"}
 PANEL_PX = 170
@@ -38,35 +38,38 @@ def similarity_curves(
     if highlight is not None and (highlight[1] not in branches or not 0 <= highlight[0] < blocks):
         raise ValueError(f"highlight {highlight}: expected (block 0..{blocks - 1}, {branches})")
     colours = palette.ramp(DEPTH, max(blocks, 2))
-    figure = go.Figure()
+    traces: list[Trace] = []
     for r, branch in enumerate(branches):
         for block in _order(blocks, highlight, branch):
             loud = highlight == (block, branch)
-            figure.add_scatter(
-                x=list(range(1, steps)),
-                y=[_number(v) for v in change[1:, block, r]],
-                customdata=[
-                    [block, r, s - 1, "" if timesteps is None else f" (t {timesteps[s]:.0f})"]
-                    for s in range(1, steps)
-                ],
-                mode="lines",
-                line={"color": colours[block], "width": 3 if loud else 1.3},
-                opacity=1 if loud or highlight is None else 0.45,
-                name=f"block {block}, {_name(branch)}",
-                hovertemplate=(
-                    f"block %{{customdata[0]}}, {_name(branch)}, step %{{x}}%{{customdata[3]}}:<br>"
-                    "changed %{y:.1%} since step %{customdata[2]}<extra></extra>"
-                ),
-                xaxis="x",
-                yaxis=_axis_id(r),
+            traces.append(
+                {
+                    "x": list(range(1, steps)),
+                    "y": [_number(v) for v in change[1:, block, r]],
+                    "customdata": [
+                        [block, r, s - 1, "" if timesteps is None else f" (t {timesteps[s]:.0f})"]
+                        for s in range(1, steps)
+                    ],
+                    "mode": "lines",
+                    "line": {"color": colours[block], "width": 3 if loud else 1.3},
+                    "opacity": 1 if loud or highlight is None else 0.45,
+                    "name": f"block {block}, {_name(branch)}",
+                    "hovertemplate": (
+                        f"block %{{customdata[0]}}, {_name(branch)}, step %{{x}}%{{customdata[3]}}:"
+                        "<br>changed %{y:.1%} since step %{customdata[2]}<extra></extra>"
+                    ),
+                    "xaxis": "x",
+                    "yaxis": _axis_id(r),
+                }
             )
         if alpha is not None:
-            add_mean(figure, change[:, :, r], _name(branch), _axis_id(r))
-    _scale_of_depth(figure, blocks)
-    figure.update_layout(_panels(branches, steps, threshold, says=alpha is None))
+            traces.append(mean_line(change[:, :, r], _name(branch), _axis_id(r)))
+    if blocks > 1:
+        traces.append(_scale_of_depth(blocks))
+    panels = _panels(branches, steps, threshold, says=alpha is None)
     if alpha is not None:
-        figure.update_layout(meta={"cachebrush": "curves", "alpha": alpha.to_json()})
-    return figure
+        panels["meta"] = {"cachebrush": "curves", "alpha": alpha.to_json()}
+    return scatter_figure(traces, panels)
 
 
 def text_summary(
@@ -156,22 +159,20 @@ def _panels(
             range=[0, steps - 1],
             showspikes=False,
         ),
-        shapes=shapes,
         annotations=notes,
+        **({"shapes": shapes} if shapes else {}),
         **axes,
     )
 
 
-def _scale_of_depth(figure: go.Figure, blocks: int) -> None:
+def _scale_of_depth(blocks: int) -> Trace:
     """A thin colour bar at the top right: which end of the stack a line belongs to."""
-    if blocks < 2:
-        return
-    figure.add_scatter(
-        x=[None],
-        y=[None],
-        mode="markers",
-        hoverinfo="skip",
-        marker={
+    return {
+        "x": [None],
+        "y": [None],
+        "mode": "markers",
+        "hoverinfo": "skip",
+        "marker": {
             "color": [0],
             "cmin": 0,
             "cmax": blocks - 1,
@@ -193,7 +194,7 @@ def _scale_of_depth(figure: go.Figure, blocks: int) -> None:
                 "tickfont": {"size": 11},
             },
         },
-    )
+    }
 
 
 def _order(blocks: int, highlight: tuple[int, str] | None, branch: str) -> list[int]:

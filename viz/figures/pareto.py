@@ -15,7 +15,7 @@ from typing import Any, Literal
 import plotly.graph_objects as go
 
 from viz import palette
-from viz.figures.page import AXIS, SERIES, axis, layout, title
+from viz.figures.page import AXIS, SERIES, Trace, axis, layout, scatter_figure, title
 
 Series = Literal["cached", "fewer", "better", "study", "study plain", "front"]
 Quality = Literal["psnr", "ssim", "latent"]
@@ -110,14 +110,17 @@ def pareto(
 
     `current` is the id of the run on show, ringed; `pins` letters by id.
     """
-    figure = go.Figure()
+    traces: list[Trace] = []
     rows = [(p, p.cost(cost), p.quality(quality)) for p in points]
     drawn = [(p, x, _drawn(y, quality)) for p, x, y in rows if x is not None and y is not None]
     for series, look in LOOKS.items():
         own = sorted((row for row in drawn if row[0].series == series), key=lambda row: row[1])
         if own:
-            _add(figure, own, series, look, quality, current, pins or {})
-    figure.update_layout(
+            if series == "fewer":
+                traces.append(_join(own, look))
+            traces.append(_trace(own, series, look, quality, current, pins or {}))
+    return scatter_figure(
+        traces,
         layout(
             "pareto",
             HEIGHT_PX,
@@ -130,20 +133,18 @@ def pareto(
             showlegend=True,
             legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom", "xanchor": "left"},
             meta={"cachebrush": "pareto"},
-        )
+        ),
     )
-    return figure
 
 
-def _add(
-    figure: go.Figure,
+def _trace(
     rows: Sequence[tuple[Point, float, float]],
     series: Series,
     look: Look,
     quality: Quality,
     current: str | None,
     pins: Mapping[str, str],
-) -> None:
+) -> Trace:
     points = [p for p, _, _ in rows]
     lettered = [pins.get(p.id, "") for p in points]
     rings = [p.id == current or bool(letter) for p, letter in zip(points, lettered, strict=True)]
@@ -153,21 +154,18 @@ def _add(
     mode = "lines" if series == "front" else "markers+text" if any(lettered) else "markers"
     if look.line and series != "front" and series != "fewer":
         mode = f"lines+{mode}"
-    if series == "fewer":
-        _join(figure, rows, look)
-    figure.add_scatter(
-        x=[round(x, 4) for _, x, _ in rows],
-        y=[float(f"{y:.5g}") for _, _, y in rows],
-        name=look.name,
-        mode=mode,
-        text=lettered,
-        textposition="top center",
-        customdata=[[p.id, _words(p, quality)] for p in points],
-        hovertemplate="%{customdata[1]}<extra></extra>",
-        hoverinfo="skip" if series == "front" else None,
-        line={"color": look.colour, "width": 1.5, "dash": look.line or "solid"},
-        opacity=0.55 if quiet else 1,
-        marker={
+    trace: Trace = {
+        "x": [round(x, 4) for _, x, _ in rows],
+        "y": [float(f"{y:.5g}") for _, _, y in rows],
+        "name": look.name,
+        "mode": mode,
+        "text": lettered,
+        "textposition": "top center",
+        "customdata": [[p.id, _words(p, quality)] for p in points],
+        "hovertemplate": "%{customdata[1]}<extra></extra>",
+        "line": {"color": look.colour, "width": 1.5, "dash": look.line or "solid"},
+        "opacity": 0.55 if quiet else 1,
+        "marker": {
             "color": ["rgba(0,0,0,0)" if empty else look.colour for empty in hollow],
             "symbol": look.symbol,
             "opacity": 1,
@@ -178,10 +176,11 @@ def _add(
                           for ring, empty in zip(rings, hollow, strict=True)],
             },
         },
-    )  # fmt: skip
+    }  # fmt: skip
+    return {**trace, "hoverinfo": "skip"} if series == "front" else trace
 
 
-def _join(figure: go.Figure, rows: Sequence[tuple[Point, float, float]], look: Look) -> None:
+def _join(rows: Sequence[tuple[Point, float, float]], look: Look) -> Trace:
     """The line through the plain runs of the page's own picture: what every method has to beat."""
     taken: dict[str, list[tuple[float, float]]] = {}
     for p, x, y in rows:
@@ -189,14 +188,14 @@ def _join(figure: go.Figure, rows: Sequence[tuple[Point, float, float]], look: L
             taken.setdefault(p.name, []).append((x, y))
     # As many steps were often run and timed several times.
     own = sorted((median(x for x, _ in some), some[0][1]) for some in taken.values())
-    figure.add_scatter(
-        x=[round(x, 4) for x, _ in own],
-        y=[float(f"{y:.5g}") for _, y in own],
-        mode="lines",
-        hoverinfo="skip",
-        showlegend=False,
-        line={"color": look.colour, "width": 1.5, "dash": look.line},
-    )
+    return {
+        "x": [round(x, 4) for x, _ in own],
+        "y": [float(f"{y:.5g}") for _, y in own],
+        "mode": "lines",
+        "hoverinfo": "skip",
+        "showlegend": False,
+        "line": {"color": look.colour, "width": 1.5, "dash": look.line},
+    }
 
 
 def _drawn(value: float, quality: Quality) -> float:
