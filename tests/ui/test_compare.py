@@ -243,7 +243,7 @@ def test_live_frames_arrive_without_remount(page: Page) -> None:
     assert page.locator(".cbc-badge").is_hidden()
     assert page.locator(".cbc-left .cbc-chip").inner_text() == "Full, 20 steps · has run"
     assert page.locator(".cbc-left canvas").is_visible()
-    assert page.locator(".cbc-card").nth(2).inner_text().startswith("comes next")
+    assert page.locator(".cbc-card").nth(2).inner_text().startswith("follows")
     page.get_by_role("slider", name="Step of the trajectory").press("ArrowLeft")
     assert not state(page)["follow"]  # looking back does not fight the run
     page.get_by_role("button", name="Follow the run").click()

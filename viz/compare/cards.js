@@ -27,7 +27,7 @@ function makeCard(key, choose) {
       gap.hidden = !gone;
       if (!gone && picture.getAttribute("src") !== src) picture.src = src;
       picture.alt = gone ? "" : live || made ? `${source.label}, preview` : `${source.label}, final picture`;
-      gap.textContent = live ? "starting …" : next ? "comes next" : source.words;
+      gap.textContent = live ? "starting …" : next ? "follows" : source.words;
       label.textContent = title;
       caption.textContent = live ? live.label : made ? "has run" : gone ? "" : source.caption;
       node.setAttribute("aria-label", source.label);

@@ -102,14 +102,14 @@ function shownAt(key) {
 }
 const previewOf = key => previews[key] ? previews[key].picture : null;
 // What the run has made already, or will: where it is of another picture, what was there before has
-// nothing to do beside it.
+// nothing to do beside it. One that ran for somebody before has no previews, and follows as well.
 const replaced = key => live && view.follow && (live.held || previews[key]);
 const titleOf = key => live && (live.source === key ? live.title : previews[key] && previews[key].title) || side(key).label;
 function beingMade(key) {
   const picture = previewOf(key), label = titleOf(key) + (picture ? " · has run" : "");
   return {
-    key, picture, label, total: live.total, words: "comes next", exact: true,
-    about: `${titleOf(key)}: ${picture ? "has run" : "comes next"}`, alt: label,
+    key, picture, label, total: live.total, words: "follows", exact: true,
+    about: `${titleOf(key)}: ${picture ? "has run" : "follows"}`, alt: label,
   };
 }
 function showSplit() {
